@@ -1,0 +1,206 @@
+"""Training batches: one gather per key from contiguous memory, a pure function of seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import DatasetError, nearest
+from .keys import ACTION
+from .memory import load_steps
+from .replay_buffer import ReplayBuffer
+from .windows import Padding, WindowIndex, split_episodes
+
+LastBatch = Literal["drop", "wrap"]
+Batch = dict[str, Any]
+
+
+class WindowLoader:
+    """Batches of windows in an order that depends on the seed and the step number only.
+
+    Epoch e visits the windows in the permutation drawn by a Philox generator keyed with
+    (seed, e); `batch(step)` therefore needs no state, and a resumed run passes its step number.
+    """
+
+    def __init__(
+        self,
+        steps: Mapping[str, torch.Tensor],
+        windows: WindowIndex,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        last_batch: LastBatch = "drop",
+    ) -> None:
+        """Serve windows over steps in memory; `load_windows` builds both from a data set.
+
+        Args:
+            steps: {key: [N, ...]}, `action` among them, the rest observations.
+            windows: Which rows make a window.
+            batch_size: B.
+            seed: Decides the order of every epoch.
+            last_batch: What becomes of an epoch's windows that fill no whole batch: "drop" leaves
+                them out (other ones each epoch), "wrap" fills up with the epoch's first.
+
+        Raises:
+            DatasetError: The seed is negative, or the batch size is below 1 or, under "drop",
+                above the number of windows.
+        """
+        if last_batch not in get_args(LastBatch):
+            raise DatasetError(
+                f"unknown last_batch {last_batch!r}{nearest(last_batch, get_args(LastBatch))}"
+            )
+        if seed < 0:
+            raise DatasetError(f"seed is {seed}; give 0 or more")
+        if batch_size < 1 or (last_batch == "drop" and batch_size > len(windows)):
+            raise DatasetError(
+                f"batch_size is {batch_size} with {len(windows)} windows; give 1 to "
+                f"{len(windows)}, or last_batch=wrap"
+            )
+        self.windows = windows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps = dict(steps)
+        whole, rest = divmod(len(windows), batch_size)
+        self.batches_per_epoch = whole + (1 if rest and last_batch == "wrap" else 0)
+        self._epoch = -1
+        self._order: NDArray[np.int64] = np.arange(0)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a training step.
+
+        Returns:
+            `obs` {key: float32 [B, To, ...], pictures uint8}, `action` float32 [B, H, Da] and
+            `mask` bool [B, H] (True = counts in the loss).
+        """
+        epoch, position = divmod(step, self.batches_per_epoch)
+        order = self._permutation(epoch)
+        begin = position * self.batch_size
+        chosen = order[begin : begin + self.batch_size]
+        if len(chosen) < self.batch_size:
+            chosen = np.take(order, np.arange(begin, begin + self.batch_size), mode="wrap")
+        return self.gather(chosen)
+
+    def gather(self, chosen: NDArray[np.int64]) -> Batch:
+        """Return the windows with these numbers, in this order, as `batch` does."""
+        action_rows = self.windows.action_rows(chosen)
+        obs_rows = torch.from_numpy(action_rows[:, : self.windows.n_obs_steps].reshape(-1))
+        chunk_rows = torch.from_numpy(action_rows.reshape(-1))
+        shape = (len(chosen), self.windows.n_obs_steps)
+        return {
+            "obs": {
+                key: values.index_select(0, obs_rows).view(*shape, *values.shape[1:])
+                for key, values in self.steps.items()
+                if key != ACTION
+            },
+            ACTION: self.steps[ACTION]
+            .index_select(0, chunk_rows)
+            .view(len(chosen), self.windows.horizon, -1),
+            "mask": torch.from_numpy(self.windows.mask(chosen)),
+        }
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield every window once, in the data set's order; the last batch may be smaller."""
+        for begin in range(0, len(self.windows), self.batch_size):
+            yield self.gather(np.arange(begin, min(begin + self.batch_size, len(self.windows))))
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        if epoch != self._epoch:
+            generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+            self._order = generator.permutation(len(self.windows))
+            self._epoch = epoch
+        return self._order
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """Training and validation loaders over one copy of the steps.
+
+    Attributes:
+        train: Windows to train on.
+        validation: Windows of the episodes set aside; None when none are.
+        train_episodes: Sorted episode numbers.
+        validation_episodes: Sorted episode numbers.
+    """
+
+    train: WindowLoader
+    validation: WindowLoader | None
+    train_episodes: NDArray[np.int64]
+    validation_episodes: NDArray[np.int64]
+
+
+def load_windows(
+    buffer: ReplayBuffer | str | Path,
+    *,
+    obs_keys: Sequence[str],
+    n_obs_steps: int,
+    horizon: int,
+    n_action_steps: int,
+    batch_size: int,
+    seed: int = 0,
+    padding: Padding = "repeat",
+    pad_before: int | None = None,
+    pad_after: int | None = None,
+    last_batch: LastBatch = "drop",
+    n_episodes: int | None = None,
+    validation_fraction: float = 0.0,
+    split_seed: int = 0,
+    memory_bytes: int = 2 << 30,
+    scratch: str | Path | None = None,
+) -> Loaders:
+    """Load a data set and serve its windows.
+
+    Args:
+        buffer: A data set or its path.
+        obs_keys: Observations to load, besides the action.
+        n_obs_steps: To.
+        horizon: H.
+        n_action_steps: Ta.
+        batch_size: B.
+        seed: Decides the order of the batches.
+        padding: See `WindowIndex`.
+        pad_before: See `WindowIndex.build`.
+        pad_after: See `WindowIndex.build`.
+        last_batch: See `WindowLoader`.
+        n_episodes: Use only this many episodes from the start, all if None.
+        validation_fraction: Part of the episodes to set aside.
+        split_seed: Decides which; apart from `seed`, so that training seeds share one split.
+        memory_bytes: See `memory.load_steps`.
+        scratch: See `memory.load_steps`.
+
+    Raises:
+        DatasetError: A key is unknown or damaged, sizes contradict, or too little data.
+    """
+    buffer = buffer if isinstance(buffer, ReplayBuffer) else ReplayBuffer.open(buffer)
+    keys = [*dict.fromkeys(obs_keys), ACTION]
+    steps = load_steps(
+        buffer, keys, n_episodes=n_episodes, memory_bytes=memory_bytes, scratch=scratch
+    )
+    train, validation = split_episodes(
+        n_episodes or buffer.n_episodes, validation_fraction, split_seed
+    )
+
+    def serve(episodes: NDArray[np.int64], last: LastBatch) -> WindowLoader:
+        windows = WindowIndex.build(
+            buffer.episode_ends,
+            n_obs_steps=n_obs_steps,
+            horizon=horizon,
+            n_action_steps=n_action_steps,
+            padding=padding,
+            pad_before=pad_before,
+            pad_after=pad_after,
+            episodes=episodes,
+        )
+        return WindowLoader(steps, windows, batch_size=batch_size, seed=seed, last_batch=last)
+
+    return Loaders(
+        train=serve(train, last_batch),
+        validation=serve(validation, "wrap") if len(validation) else None,
+        train_episodes=train,
+        validation_episodes=validation,
+    )

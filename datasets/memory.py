@@ -1,0 +1,103 @@
+"""The steps of a data set as contiguous tensors, in memory or memory-mapped."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import DatasetError
+from .keys import is_image
+from .replay_buffer import ReplayBuffer
+
+
+def load_steps(
+    buffer: ReplayBuffer,
+    keys: Sequence[str],
+    *,
+    n_episodes: int | None = None,
+    memory_bytes: int = 2 << 30,
+    scratch: str | Path | None = None,
+) -> dict[str, torch.Tensor]:
+    """Decode keys once, chunk by chunk, into tensors [N, ...] that a batch is gathered from.
+
+    Pictures become uint8, everything else float32. Pictures that do not fit are decoded into a
+    memory-mapped file without a name, which the system deletes when the process ends.
+
+    Args:
+        buffer: The data set.
+        keys: What to load.
+        n_episodes: Load only this many episodes from the start, all if None.
+        memory_bytes: How much of memory pictures may take, all keys together.
+        scratch: Directory for the memory-mapped files. If None, the one the data set lies in,
+            or the system's temporary one (which may itself be memory) where that is read-only.
+
+    Raises:
+        DatasetError: A key is unknown or damaged, the scratch disk is full, or pictures hold
+            numbers that uint8 cannot.
+    """
+    if n_episodes is not None and not 1 <= n_episodes <= buffer.n_episodes:
+        raise DatasetError(
+            f"n_episodes is {n_episodes}, {buffer.path} holds {buffer.n_episodes}; "
+            f"give 1 to {buffer.n_episodes}"
+        )
+    if not buffer.n_episodes:
+        raise DatasetError(f"{buffer.path} holds no episode yet; collect or import some")
+    n_steps = buffer.n_steps if n_episodes is None else int(buffer.episode_ends[n_episodes - 1])
+    if scratch is None and os.access(buffer.path.parent, os.W_OK):
+        scratch = buffer.path.parent
+    steps: dict[str, torch.Tensor] = {}
+    for key in keys:
+        shape = (n_steps, *buffer[key].shape[1:])
+        picture = is_image(shape)
+        target: NDArray[Any]
+        if not picture:
+            target = np.empty(shape, dtype=np.float32)
+        elif math.prod(shape) <= memory_bytes:
+            memory_bytes -= math.prod(shape)
+            target = np.empty(shape, dtype=np.uint8)
+        else:
+            target = _mapped_pixels(shape, scratch)
+        for start, rows in buffer.blocks(key, n_steps):
+            target[start : start + len(rows)] = _as_bytes(key, rows) if picture else rows
+        steps[key] = torch.from_numpy(target)
+    return steps
+
+
+def _mapped_pixels(shape: tuple[int, ...], scratch: str | Path | None) -> NDArray[np.uint8]:
+    size = math.prod(shape)
+    try:
+        # The unlinked file's blocks live as long as the mapping, and no longer even after a kill.
+        with tempfile.TemporaryFile(dir=scratch) as file:
+            # Reserved now, because a full disk under a mapping kills the process (SIGBUS) later.
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(size)
+            return np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
+    except OSError as error:
+        raise DatasetError(
+            f"cannot keep {size >> 20} MiB of decoded pictures in "
+            f"{scratch or tempfile.gettempdir()} ({error.strerror}); raise memory_bytes or name "
+            "another scratch directory"
+        ) from error
+
+
+def _as_bytes(key: str, rows: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return pictures as uint8, refusing to lose anything."""
+    if rows.dtype == np.uint8:
+        return rows.astype(np.uint8, copy=False)
+    with np.errstate(invalid="ignore"):
+        pixels = rows.astype(np.uint8)
+    if not np.array_equal(pixels, rows):
+        raise DatasetError(
+            f"key {key!r} holds pictures with numbers other than 0, 1, ..., 255; "
+            "store them as uint8 [N, h, w, c]"
+        )
+    return pixels

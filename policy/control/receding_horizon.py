@@ -1,0 +1,120 @@
+"""The receding-horizon controller: executes Ta actions of a chunk, then asks for a new one.
+
+It owns what a policy does not: the observation history, the chunk in execution and the noise of
+each episode. The same object drives one robot or many simulated ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..diffusion_policy import DiffusionPolicy
+from ..errors import PolicyError
+
+#: (obs `[B, To, ...]`, one generator a row) -> chunk `[B, H, Da]`.
+Sample = Callable[[Mapping[str, Tensor], Sequence[torch.Generator]], Tensor]
+Array = npt.NDArray[np.generic]
+
+
+@dataclass
+class _Stream:
+    """One episode's memory."""
+
+    generator: torch.Generator
+    history: deque[dict[str, Array]]
+    actions: deque[npt.NDArray[np.float32]] = field(default_factory=deque)
+
+
+class RecedingHorizonController:
+    """Turns observations into actions for any number of concurrent episodes.
+
+    Args:
+        sample: maps observation windows to chunks, e.g. `policy.sample`.
+        n_obs_steps: To; at an episode's start the first observation stands in for earlier ones.
+        n_action_steps: Ta, actions executed of each chunk.
+        batch_size: rows of every call of `sample`; short batches are filled by repetition. Since a
+            matmul's rounding depends on its shape, a fixed one makes each episode's actions
+            independent of how many others run beside it.
+
+    Attributes:
+        latencies: seconds of the latest calls of `sample`.
+    """
+
+    def __init__(
+        self, sample: Sample, n_obs_steps: int, n_action_steps: int, batch_size: int = 1
+    ) -> None:
+        self.sample, self.n_obs_steps, self.n_action_steps = sample, n_obs_steps, n_action_steps
+        self.batch_size = batch_size
+        self.latencies: deque[float] = deque(maxlen=100_000)
+        self._streams: dict[int, _Stream] = {}
+
+    @classmethod
+    def of(cls, policy: DiffusionPolicy, batch_size: int = 1) -> RecedingHorizonController:
+        """Return the controller of a policy, with the policy's own To and Ta."""
+        return cls(policy.sample, policy.n_obs_steps, policy.n_action_steps, batch_size)
+
+    def __call__(
+        self,
+        obs: Mapping[str, Array],
+        episode_seeds: npt.NDArray[np.int64],
+        steps: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float32]:
+        """Return the actions `[n, Da]` to execute now.
+
+        Args:
+            obs: key -> `[n, ...]`, one row a running episode.
+            episode_seeds: `[n]`, names an episode and seeds its noise.
+            steps: `[n]`, step within the episode; 0 starts it afresh.
+
+        Raises:
+            PolicyError: the policy's actions are not finite.
+        """
+        running = [int(seed) for seed in episode_seeds]
+        self._streams = {seed: s for seed, s in self._streams.items() if seed in set(running)}
+        for row, (seed, step) in enumerate(zip(running, steps, strict=True)):
+            frame = {key: np.array(value[row]) for key, value in obs.items()}
+            self._observe(seed, frame, fresh=step == 0)
+        hungry = [seed for seed in running if not self._streams[seed].actions]
+        for start in range(0, len(hungry), self.batch_size):
+            self._replan(hungry[start : start + self.batch_size])
+        return np.stack([self._streams[seed].actions.popleft() for seed in running])
+
+    def _observe(self, seed: int, frame: dict[str, Array], fresh: bool) -> None:
+        if fresh or seed not in self._streams:
+            generator = torch.Generator().manual_seed(seed)
+            history = deque([frame] * self.n_obs_steps, maxlen=self.n_obs_steps)
+            self._streams[seed] = _Stream(generator, history)
+        else:
+            self._streams[seed].history.append(frame)
+
+    def _replan(self, seeds: list[int]) -> None:
+        streams = [self._streams[seed] for seed in seeds]
+        # Filling rows get a generator of their own: they must not advance an episode's noise.
+        fill = self.batch_size - len(streams)
+        windows = [stream.history for stream in streams] + [streams[0].history] * fill
+        generators = [stream.generator for stream in streams]
+        generators += [torch.Generator().manual_seed(0) for _ in range(fill)]
+        obs = {key: _stacked(windows, key) for key in windows[0][0]}
+        started = time.perf_counter()
+        chunks = self.sample(obs, generators).numpy(force=True)
+        self.latencies.append(time.perf_counter() - started)
+        if not np.isfinite(chunks).all():
+            raise PolicyError(
+                "the policy returned actions that are not finite; "
+                "check the observations and the checkpoint"
+            )
+        first = self.n_obs_steps - 1
+        for stream, chunk in zip(streams, chunks, strict=False):
+            stream.actions.extend(chunk[first : first + self.n_action_steps])
+
+
+def _stacked(windows: Sequence[deque[dict[str, Array]]], key: str) -> Tensor:
+    return torch.from_numpy(np.stack([[frame[key] for frame in window] for window in windows]))

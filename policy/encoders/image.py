@@ -1,0 +1,196 @@
+"""Camera images as a condition: ResNet-18 with GroupNorm, spatial softmax, random crop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import PolicyError
+from .encoder import Encoder, Shapes, is_image
+
+#: Pixels of the image a pixel of the trunk's feature map stands for.
+STRIDE = 32
+_CHANNELS_PER_GROUP = 16
+
+
+class ImageEncoder(Encoder):
+    """One residual network for each camera, as in Diffusion Policy (2303.04137, section 3.2).
+
+    An image is cropped (at random in training, in the centre in evaluation), scaled to [-1, 1],
+    and reduced to the expected positions of `n_keypoints` learned features. GroupNorm, because
+    the running statistics of BatchNorm do not go with an exponential average of the weights.
+
+    Args:
+        shapes: `(h, w, 3)` for each camera's key, in the order of concatenation.
+        feature_dim: features of one camera; Dc is their sum over the cameras.
+        width: channels of the first stage (64 in ResNet-18).
+        n_keypoints: of the spatial softmax.
+        crop_fraction: side of the crop over the side of the image, in (0, 1].
+
+    Raises:
+        PolicyError: a shape is no image or too small, or `crop_fraction` is not in (0, 1].
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        feature_dim: int = 64,
+        width: int = 64,
+        n_keypoints: int = 32,
+        crop_fraction: float = 0.9,
+    ) -> None:
+        super().__init__()
+        if not shapes:
+            raise PolicyError("the image encoder has no observation key to read")
+        for key, shape in shapes.items():
+            if not is_image(shape) or shape[-1] != 3:
+                raise PolicyError(f"image '{key}' has the shape {shape}; it must be (h, w, 3)")
+        if not 0.0 < crop_fraction <= 1.0:
+            raise PolicyError(f"crop_fraction={crop_fraction} must lie in (0, 1]")
+        self.keys = tuple(shapes)
+        self.output_dim = feature_dim * len(shapes)
+        self.crops = tuple(
+            (max(1, round(h * crop_fraction)), max(1, round(w * crop_fraction)))
+            for h, w, _ in shapes.values()
+        )
+        for key, crop in zip(self.keys, self.crops, strict=True):
+            # On a feature map of one pixel the softmax is constant: the camera would be blind.
+            if max(crop) <= STRIDE:
+                raise PolicyError(
+                    f"image '{key}' is too small: its crop {crop} must exceed {STRIDE} px on one side"
+                )
+        self.cameras = nn.ModuleList(  # a list, for a key may hold a dot
+            _camera(feature_dim, width, n_keypoints) for _ in shapes
+        )
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """Images, each uint8 `[B, To, h, w, 3]`, to `[B, To, Dc]`.
+
+        Raises:
+            PolicyError: an image is not uint8.
+        """
+        crop = random_crop if self.training else centre_crop
+        features = []
+        for key, size, camera in zip(self.keys, self.crops, self.cameras, strict=True):
+            images = obs[key]
+            if images.dtype != torch.uint8:
+                raise PolicyError(f"image '{key}' is {images.dtype}; it must be uint8, 0 to 255")
+            pixels = crop(images, size).flatten(0, 1).permute(0, 3, 1, 2)
+            features.append(camera(_scale(pixels)).unflatten(0, images.shape[:2]))
+        return torch.cat(features, dim=-1)
+
+
+def random_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut `size` at a uniformly random place from `[B, To, h, w, C]`; `[B, To, *size, C]`.
+
+    All To images of one sample are cut at the same place, so that motion is kept. The places come
+    from torch's default generator.
+    """
+    (batch, _, height, width, _), device = images.shape, images.device
+    top = torch.randint(height - size[0] + 1, (batch, 1), device=device)
+    left = torch.randint(width - size[1] + 1, (batch, 1), device=device)
+    rows = (top + torch.arange(size[0], device=device)).view(batch, 1, -1, 1)
+    columns = (left + torch.arange(size[1], device=device)).view(batch, 1, 1, -1)
+    samples = torch.arange(batch, device=device).view(batch, 1, 1, 1)
+    steps = torch.arange(images.shape[1], device=device).view(1, -1, 1, 1)
+    return images[samples, steps, rows, columns]
+
+
+def centre_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut `size` from the centre of `[B, To, h, w, C]`; `[B, To, *size, C]`."""
+    top = (images.shape[2] - size[0]) // 2
+    left = (images.shape[3] - size[1]) // 2
+    return images[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _scale(pixels: Tensor) -> Tensor:
+    """uint8 0..255 to [-1, 1] in the default floating type."""
+    return pixels.to(torch.get_default_dtype()) / 127.5 - 1.0
+
+
+def _camera(feature_dim: int, width: int, n_keypoints: int) -> nn.Sequential:
+    """`[N, 3, h, w]` to `[N, feature_dim]`."""
+    return nn.Sequential(
+        resnet18(width),
+        SpatialSoftmax(8 * width, n_keypoints),
+        nn.Linear(2 * n_keypoints, feature_dim),
+    )
+
+
+def resnet18(width: int = 64) -> nn.Sequential:
+    """ResNet-18's trunk (1512.03385) with GroupNorm: `[N, 3, h, w]` to `[N, 8 width, h/32, w/32]`.
+
+    Each of the four stages has two residual blocks; all but the first stage halve the image and
+    double the channels.
+    """
+    stem = [
+        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+        _norm(width),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    ]
+    stages: list[nn.Module] = []
+    in_dim = width
+    for stage in range(4):
+        out_dim = width * 2**stage
+        stages.append(ResidualBlock2d(in_dim, out_dim, stride=1 if stage == 0 else 2))
+        stages.append(ResidualBlock2d(out_dim, out_dim, stride=1))
+        in_dim = out_dim
+    trunk = nn.Sequential(*stem, *stages)
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return trunk
+
+
+class ResidualBlock2d(nn.Module):
+    """Two 3x3 convolutions with GroupNorm: `[N, C_in, h, w]` to `[N, C_out, h/s, w/s]`."""
+
+    def __init__(self, in_dim: int, out_dim: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(in_dim, out_dim, 3, stride=stride, padding=1, bias=False),
+            _norm(out_dim),
+            nn.ReLU(),
+            nn.Conv2d(out_dim, out_dim, 3, padding=1, bias=False),
+            _norm(out_dim),
+        )
+        same = in_dim == out_dim and stride == 1
+        project = nn.Conv2d(in_dim, out_dim, 1, stride=stride, bias=False)
+        self.skip = nn.Identity() if same else nn.Sequential(project, _norm(out_dim))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return F.relu(self.body(h) + self.skip(h))
+
+
+class SpatialSoftmax(nn.Module):
+    """Expected position of each of K learned features (Deep Spatial Autoencoders, 1509.06113).
+
+    Args:
+        in_dim: channels C of the feature map.
+        n_keypoints: K.
+    """
+
+    def __init__(self, in_dim: int, n_keypoints: int) -> None:
+        super().__init__()
+        self.scores = nn.Conv2d(in_dim, n_keypoints, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[N, C, h, w]` to `[N, 2 K]`: x then y of each keypoint, of pixel centres in (-1, 1)."""
+        scores = self.scores(features)
+        attention = scores.flatten(2).softmax(dim=-1).view(scores.shape)
+        x = attention.sum(dim=2) @ _centres(scores.shape[3], attention)
+        y = attention.sum(dim=3) @ _centres(scores.shape[2], attention)
+        return torch.stack([x, y], dim=-1).flatten(1)
+
+
+def _centres(n: int, like: Tensor) -> Tensor:
+    """Centres of n pixels that fill [-1, 1]."""
+    return (2.0 * torch.arange(n, dtype=like.dtype, device=like.device) + 1.0) / n - 1.0
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, channels // _CHANNELS_PER_GROUP), channels)

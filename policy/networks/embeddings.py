@@ -1,0 +1,87 @@
+"""Embeddings of time and of observations, shared by the networks."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+TIME_SCALE = 1000.0
+"""t in [0, 1] is multiplied by this before the sinusoid, whose frequencies run from 1 to 1e-4:
+unscaled, nearly all of the embedding's variance would lie in one component."""
+
+_MAX_PERIOD = 10_000.0
+
+
+def sinusoidal_embedding(t: Tensor, dim: int, scale: float = TIME_SCALE) -> Tensor:
+    """Sines, then cosines, of `scale * t` at dim/2 frequencies: `[...]` to `[..., dim]`.
+
+    Computed in float32 (float64 if t is), whatever autocast says: bfloat16 has 8 bits, and the
+    phases reach 1000 radians. Frequencies as in Diffusion Policy (2303.04137), dim even, >= 4.
+    """
+    dtype = torch.promote_types(t.dtype, torch.float32)
+    steps = torch.arange(dim // 2, dtype=dtype, device=t.device)
+    frequencies = torch.exp(steps * (-math.log(_MAX_PERIOD) / (dim // 2 - 1)))
+    phases = (t.to(dtype) * scale).unsqueeze(-1) * frequencies
+    return torch.cat([phases.sin(), phases.cos()], dim=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """A sinusoid of t and a two-layer perceptron, for one time per chunk or per token.
+
+    Args:
+        dim: size of the sinusoid, even.
+        hidden_dim: size of the hidden layer.
+        output_dim: size E of the embedding.
+        activation: between the two layers.
+        scale: factor applied to t before the sinusoid.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden_dim: int,
+        output_dim: int,
+        activation: nn.Module,
+        scale: float = TIME_SCALE,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.scale = scale
+        self.input = nn.Linear(dim, hidden_dim)
+        self.activation = activation
+        self.output = nn.Linear(hidden_dim, output_dim)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t `[B]` to `[B, 1, E]`, or `[B, H]` to `[B, H, E]`; float32 also under autocast."""
+        tokens = t.unsqueeze(-1) if t.dim() == 1 else t
+        with torch.autocast(device_type=t.device.type, enabled=False):
+            sinusoid = sinusoidal_embedding(tokens, self.dim, self.scale)
+            hidden = self.activation(self.input(sinusoid.to(self.input.weight.dtype)))
+            embedding: Tensor = self.output(hidden)
+        return embedding
+
+
+class ConditionEmbedding(nn.Module):
+    """The observation history, flattened, through a two-layer perceptron.
+
+    Args:
+        cond_dim: size Dc of the encoded observation of one step.
+        n_obs_steps: To.
+        output_dim: size E of the embedding (and of the hidden layer).
+    """
+
+    def __init__(self, cond_dim: int, n_obs_steps: int, output_dim: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(n_obs_steps * cond_dim, output_dim),
+            nn.SiLU(),
+            nn.Linear(output_dim, output_dim),
+            nn.SiLU(),
+        )
+
+    def forward(self, cond: Tensor) -> Tensor:
+        """`[B, To, Dc]` to `[B, E]`."""
+        embedding: Tensor = self.mlp(cond.flatten(1))
+        return embedding

@@ -1,0 +1,98 @@
+"""A sampler is a table, and running one is a matmul per network evaluation.
+
+Any fixed-grid solver is linear in what it has seen: with x_init the initial noise, m_j the (edited)
+x_0 estimate at evaluation j and z_j fresh noise, the state at row k is
+    x_k = init[k] x_init + sum_j estimate[k, j] m_j + sum_j noise[k, j] z_j,
+with estimate[k, j] = 0 for j >= k. The last row is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+#: Maps (row k, state x_k `[B, H, Da]`) to the x_0 estimate `[B, H, Da]`.
+Estimate = Callable[[int, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A compiled solver; N network evaluations, M noise draws; all float64 on the CPU.
+
+    Attributes:
+        t: times of the evaluations `[N]`, on the policy's path.
+        init: factor of the initial standard normal noise `[N + 1]`.
+        estimate: factors of the x_0 estimates `[N + 1, N]`, strictly lower triangular.
+        noise: factors of the fresh standard normal noise `[N + 1, M]`.
+    """
+
+    t: Tensor
+    init: Tensor
+    estimate: Tensor
+    noise: Tensor
+
+    @property
+    def n_evaluations(self) -> int:
+        """NFE: how often the network runs for one chunk."""
+        return len(self.t)
+
+    @property
+    def n_noises(self) -> int:
+        """How many fresh noises one chunk consumes, beside the initial one."""
+        return self.noise.shape[1]
+
+    @cached_property
+    def _rows(self) -> list[Tensor]:
+        """Rows over the columns [x_init, m_0 .. m_{N-1}, z_0 .. z_{M-1}], in float32."""
+        return list(torch.cat([self.init[:, None], self.estimate, self.noise], 1).float().unbind())
+
+    def rows(self, like: Tensor) -> list[Tensor]:
+        """Return the table's rows in the dtype and on the device of `like`."""
+        if like.dtype == torch.float32 and like.device.type == "cpu":
+            return self._rows
+        full = torch.cat([self.init[:, None], self.estimate, self.noise], 1)
+        return list(full.to(like).unbind())
+
+    def truncated(self, n: int) -> Table:
+        """Return the table of the first n evaluations, which stops at the noise level of row n."""
+        used = (self.noise[: n + 1] != 0).any(0)
+        return Table(
+            self.t[:n],
+            self.init[: n + 1],
+            self.estimate[: n + 1, :n],
+            self.noise[: n + 1][:, used],
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the table as named tensors, for a checkpoint."""
+        return {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
+
+
+def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
+    """Run a table and return the last state `[B, H, Da]`.
+
+    Args:
+        table: the compiled solver.
+        estimate: called once a row, in order, with (k, x_k `[B, H, Da]`); the state is overwritten
+            by the next row, so copy what must outlive the call.
+        noises: standard normal `[1 + M, B, H, Da]`: the initial noise, then the fresh ones.
+    """
+    shape = noises.shape[1:]
+    n = table.n_evaluations
+    rows = table.rows(noises)
+    history = noises.new_zeros(1 + n + table.n_noises, shape.numel())
+    history[0] = noises[0].reshape(-1)
+    if table.n_noises:
+        history[1 + n :] = noises[1:].reshape(table.n_noises, -1)
+    columns = history.T
+    state = noises.new_empty(shape.numel())
+    chunk = state.view(shape)
+    slots = [row.view(shape) for row in history[1 : 1 + n].unbind()]
+    for k in range(n):
+        torch.mv(columns, rows[k], out=state)
+        slots[k].copy_(estimate(k, chunk))
+    return torch.mv(columns, rows[n]).view(shape)

@@ -1,0 +1,81 @@
+"""What a network predicts, in one algebra: F = a x_0 + b eps on the path x = alpha x_0 + sigma eps.
+
+With det = alpha b - sigma a, every target gives back
+    x_0 = (b x - sigma F) / det        eps = (alpha F - a x) / det,
+so all conversions are these two lines. Names are those of diffusers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import unknown_name
+from .paths import Path
+
+Coefficients = Callable[[Path, Tensor], tuple[Tensor, Tensor]]
+
+#: target name -> (a, b) as functions of the path and the time.
+TARGETS: dict[str, Coefficients] = {
+    # Ho et al. 2020
+    "epsilon": lambda path, t: (torch.zeros_like(t), torch.ones_like(t)),
+    "sample": lambda path, t: (torch.ones_like(t), torch.zeros_like(t)),
+    # Salimans & Ho 2022, appendix D
+    "v_prediction": lambda path, t: (-path.sigma(t), path.alpha(t)),
+    # Lipman et al. 2023, eq. 15: d x_t / d t
+    "velocity": lambda path, t: (path.alpha_rate(t), path.sigma_rate(t)),
+    # Song et al. 2021: grad log p = -eps / sigma
+    "score": lambda path, t: (torch.zeros_like(t), -1 / path.sigma(t)),
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The numbers of one noise level: the path's alpha, sigma and the target's a, b; one shape."""
+
+    alpha: Tensor
+    sigma: Tensor
+    a: Tensor
+    b: Tensor
+
+    @property
+    def det(self) -> Tensor:
+        return self.alpha * self.b - self.sigma * self.a
+
+    def noised(self, sample: Tensor, epsilon: Tensor) -> Tensor:
+        """Return x_t for the data `sample` and the noise `epsilon`."""
+        return self.alpha * sample + self.sigma * epsilon
+
+    def target(self, sample: Tensor, epsilon: Tensor) -> Tensor:
+        """Return F, what the network should say."""
+        return self.a * sample + self.b * epsilon
+
+    def sample(self, x: Tensor, prediction: Tensor) -> Tensor:
+        """Return the x_0 estimate that the prediction F at x implies."""
+        return (self.b * x - self.sigma * prediction) / self.det
+
+    def epsilon(self, x: Tensor, prediction: Tensor) -> Tensor:
+        """Return the noise estimate that the prediction F at x implies."""
+        return (self.alpha * prediction - self.a * x) / self.det
+
+
+def frame(target: str, path: Path, t: Tensor) -> Frame:
+    """Return the algebra of `target` on `path` at times t (any shape).
+
+    Raises:
+        PolicyError: the target has no such name.
+    """
+    if target not in TARGETS:
+        raise unknown_name("target", target, TARGETS)
+    a, b = TARGETS[target](path, t)
+    return Frame(path.alpha(t), path.sigma(t), a, b)
+
+
+def convert(prediction: Tensor, x: Tensor, path: Path, t: Tensor, source: str, to: str) -> Tensor:
+    """Rewrite a prediction of target `source` at x as the equivalent prediction of target `to`."""
+    given = frame(source, path, t)
+    wanted = frame(to, path, t)
+    return wanted.target(given.sample(x, prediction), given.epsilon(x, prediction))

@@ -1,0 +1,232 @@
+"""The training loop: every step is a pure function of (seed, step, state), so resuming is exact."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checkpoint import (
+    find_checkpoint,
+    link,
+    read_meta,
+    read_tensors,
+    save_checkpoint,
+)
+from .diffusion_policy import DiffusionPolicy
+from .errors import PolicyError
+from .interrupt import stop_at_interrupt
+from .training_log import TrainingLog
+
+Batch = Mapping[str, Any]
+#: Scores a checkpoint folder, e.g. by rollouts; "success" and "score" choose the best one.
+Evaluate = Callable[[Path], Mapping[str, float]]
+#: Told of every step: (step, loss or None between logged steps).
+OnStep = Callable[[int, float | None], None]
+
+
+class Trainer:
+    """Trains a policy with AdamW, warm-up and cosine decay, and an average of the weights.
+
+    Args:
+        policy: the policy to train, its normaliser fitted.
+        config: resolved configuration stored with every checkpoint; its "policy" node rebuilds it.
+        folder: the run's folder: checkpoints, metrics.jsonl, TensorBoard files.
+        n_steps: optimizer steps in all.
+        learning_rate, betas, weight_decay: AdamW.
+        warmup_steps: linear warm-up; then a cosine to zero at n_steps.
+        clip_norm: bound on the gradient's norm.
+        accumulation: micro-batches an optimizer step.
+        ema_decay: decay of the weights' average, warmed up (diffusers' EMAModel).
+        precision: "float32" or "bfloat16" (autocast of the forward pass).
+        seed: everything random in training follows from it and the step.
+        log_every: steps between records.
+        checkpoint_minutes: wall time between checkpoints.
+        evaluate_every: steps between scored checkpoints; 0 scores only the last.
+    """
+
+    def __init__(
+        self,
+        policy: DiffusionPolicy,
+        config: Mapping[str, Any],
+        folder: str | Path,
+        *,
+        n_steps: int,
+        learning_rate: float = 5e-4,
+        betas: tuple[float, float] = (0.95, 0.999),
+        weight_decay: float = 1e-6,
+        warmup_steps: int = 500,
+        clip_norm: float = 1.0,
+        accumulation: int = 1,
+        ema_decay: float = 0.999,
+        precision: str = "float32",
+        seed: int = 0,
+        log_every: int = 50,
+        checkpoint_minutes: float = 5.0,
+        evaluate_every: int = 0,
+    ) -> None:
+        from diffusers.training_utils import EMAModel
+
+        if precision not in ("float32", "bfloat16"):
+            raise PolicyError(f"precision must be 'float32' or 'bfloat16', not '{precision}'")
+        self.policy, self.config, self.folder = policy, config, Path(folder)
+        self.n_steps, self.learning_rate, self.warmup_steps = n_steps, learning_rate, warmup_steps
+        self.clip_norm, self.accumulation, self.seed = clip_norm, accumulation, seed
+        self.log_every, self.checkpoint_minutes = log_every, checkpoint_minutes
+        self.evaluate_every = evaluate_every
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+        self.parameters = dict(policy.named_parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=learning_rate,
+            betas=tuple(betas),
+            weight_decay=weight_decay,
+            fused=True,
+        )
+        self.ema = EMAModel(
+            self.parameters.values(),
+            decay=ema_decay,
+            use_ema_warmup=True,
+            inv_gamma=1.0,
+            power=0.75,
+            foreach=True,
+        )
+        self.step = 0
+        self.best = -math.inf
+
+    def fit(
+        self,
+        batches: Callable[[int], Batch],
+        *,
+        evaluate: Evaluate | None = None,
+        on_step: OnStep = lambda step, loss: None,
+    ) -> Path:
+        """Train to `n_steps` and return the last checkpoint's folder.
+
+        Ctrl-C and SIGTERM end the loop after the current step with a checkpoint to resume from;
+        `self.step < self.n_steps` tells.
+
+        Args:
+            batches: maps a micro-batch number to {"obs", "action", "mask"}, a pure function.
+            evaluate: scores checkpoints; the best is kept as `checkpoints/best`.
+            on_step: progress callback.
+        """
+        self.policy.train()
+        saved = time.monotonic()
+        with TrainingLog(self.folder, self.step) as log, stop_at_interrupt() as stop:
+            while self.step < self.n_steps and not stop.requested:
+                loss, norm = self._train_step(batches)
+                logged = self.step % self.log_every == 0 or self.step == self.n_steps
+                if logged:
+                    rate = self.optimizer.param_groups[0]["lr"]
+                    log.write(self.step, loss=loss.item(), grad_norm=norm.item(), lr=rate)
+                on_step(self.step, loss.item() if logged else None)
+                due = self.evaluate_every and self.step % self.evaluate_every == 0
+                if due and self.step < self.n_steps:
+                    self._checkpoint(evaluate, log)
+                    saved = time.monotonic()
+                elif time.monotonic() - saved > 60 * self.checkpoint_minutes:
+                    self._checkpoint(None, log)
+                    saved = time.monotonic()
+            return self._checkpoint(None if stop.requested else evaluate, log)
+
+    def resume(self, path: str | Path) -> None:
+        """Continue exactly where the checkpoint at `path` stopped.
+
+        Raises:
+            PolicyError: the checkpoint holds no training state, or not that of this policy.
+        """
+        folder = find_checkpoint(path)
+        if not (folder / "training.safetensors").is_file():
+            raise PolicyError(f"'{folder}' holds no training state; it can be run, not resumed")
+        state = read_tensors(folder / "training.safetensors")
+        meta = read_meta(folder)
+        self.step, self.best = int(meta["step"]), float(meta["metrics"].get("best", -math.inf))
+        self.policy.load_state_dict(read_tensors(folder / "policy.safetensors"))
+        self.ema.optimization_step = self.step
+        adam = self.optimizer.state
+        for (name, parameter), shadow in zip(
+            self.parameters.items(), self.ema.shadow_params, strict=True
+        ):
+            shadow.copy_(parameter.detach())  # policy.safetensors holds the average
+            parameter.data.copy_(_take(state, f"weights.{name}", folder))
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                adam[parameter][key] = _take(state, f"{key}.{name}", folder)
+
+    def _rate(self) -> float:
+        """Return the learning rate of the coming step: linear warm-up, then a cosine to zero."""
+        if self.step < self.warmup_steps:
+            return self.learning_rate * (self.step + 1) / self.warmup_steps
+        done = (self.step - self.warmup_steps) / max(1, self.n_steps - self.warmup_steps)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def _train_step(self, batches: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        total = torch.zeros(())
+        for micro in range(self.accumulation):
+            number = self.step * self.accumulation + micro
+            # Reseeding at every micro-batch leaves no random state to save.
+            torch.manual_seed(self.seed * 1_000_003 + number)
+            with self.autocast:
+                loss = self.policy.compute_loss(batches(number))
+            (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() / self.accumulation
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.step(self.parameters.values())
+        self.step += 1
+        return total, norm
+
+    def _checkpoint(self, evaluate: Evaluate | None, log: TrainingLog) -> Path:
+        folder = self._save({})
+        if evaluate is not None:
+            metrics = dict(evaluate(folder))
+            log.write(self.step, **{f"eval/{key}": value for key, value in metrics.items()})
+            # Success decides; the score breaks ties, being at most 1.
+            merit = metrics.get("success", 0.0) + 1e-3 * metrics.get("score", 0.0)
+            better, self.best = merit > self.best, max(merit, self.best)
+            folder = self._save(metrics)
+            if better:
+                link(folder, "best")
+            self.policy.train()
+        link(folder, "last")
+        self._prune()
+        return folder
+
+    def _save(self, metrics: Mapping[str, float]) -> Path:
+        state = {f"weights.{name}": value for name, value in self.parameters.items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimizer.state[parameter].items():
+                state[f"{key}.{name}"] = value
+        averaged = dict(zip(self.parameters, self.ema.shadow_params, strict=True))
+        return save_checkpoint(
+            self.folder / "checkpoints" / f"step_{self.step:07d}",
+            config=self.config,
+            weights={**self.policy.state_dict(), **averaged},
+            table=self.policy.table,
+            step=self.step,
+            metrics={**metrics, "best": self.best} if math.isfinite(self.best) else metrics,
+            training=state,
+        )
+
+    def _prune(self) -> None:
+        """Remove all checkpoints but the best and the last."""
+        folder = self.folder / "checkpoints"
+        kept = {(folder / name).resolve() for name in ("best", "last")}
+        for old in folder.glob("step_*"):
+            if old.resolve() not in kept:
+                shutil.rmtree(old)
+
+
+def _take(state: Mapping[str, Tensor], key: str, folder: Path) -> Tensor:
+    if key not in state:
+        raise PolicyError(f"'{folder}' was trained with another network: it lacks '{key}'")
+    return state[key]

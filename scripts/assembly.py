@@ -1,0 +1,145 @@
+"""Put the three rooms together: data set + configuration -> policy; checkpoint -> controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from kinoise.datasets.loader import Loaders
+    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.policy.control.receding_horizon import RecedingHorizonController
+    from kinoise.policy.diffusion_policy import DiffusionPolicy
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration as resolved dicts, lists and scalars."""
+    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return tree
+
+
+def open_data(cfg: DictConfig) -> ReplayBuffer:
+    """Open the data set of a training configuration and hold it to the task's environment.
+
+    Raises:
+        UsageError: there is no data set at the path.
+        DatasetError: it is damaged, or its dimensions do not fit the task.
+    """
+    from kinoise.datasets.inspection import check_against
+    from kinoise.datasets.replay_buffer import ReplayBuffer
+
+    path = Path(cfg.data.path)
+    if not path.exists():
+        make = "collect" if cfg.task.expert is not None else "import"
+        raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
+    buffer = ReplayBuffer.open(path)
+    shapes = env_shapes(cfg)
+    if shapes is not None:
+        spec = {key: shapes[key] for key in (*cfg.task.obs_keys, "action")}
+        check_against(buffer, spec, env=f"task '{cfg.task.name}'")
+    return buffer
+
+
+def env_shapes(cfg: DictConfig) -> dict[str, tuple[int, ...]] | None:
+    """Return observation key -> shape and "action" -> shape of the task, None without an env."""
+    if cfg.task.env is None:
+        return None
+    env = make_env(cfg.task)()
+    try:
+        spaces = {key: tuple(space.shape) for key, space in env.observation_space.spaces.items()}
+        missing = [key for key in cfg.task.obs_keys if key not in spaces]
+        if missing:
+            raise UsageError(f"task '{cfg.task.name}' observes {sorted(spaces)}, not {missing}")
+        return {**spaces, "action": tuple(env.action_space.shape)}
+    finally:
+        env.close()
+
+
+def make_env(task: DictConfig) -> Any:
+    """Return the picklable factory of a task's environment."""
+    from hydra.utils import instantiate
+
+    if task.env is None:
+        raise UsageError(f"task '{task.name}' has no environment to run in; choose another task")
+    return instantiate(task.env)
+
+
+def task_of(cfg: DictConfig, checkpoint: Path) -> DictConfig:
+    """Return the task that a verb's configuration names, else the one a checkpoint learned."""
+    from kinoise.policy.checkpoint import read_config
+
+    task = cfg.get("task")
+    return OmegaConf.create(read_config(checkpoint)["task"]) if task is None else task
+
+
+def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
+    """Return the sampler that a verb's configuration names, None for the checkpoint's own."""
+    node = OmegaConf.select(cfg, "policy.sampler")
+    return None if node is None else plain(node)
+
+
+def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
+    """Return the training and validation loaders of a configuration."""
+    from kinoise.datasets.loader import load_windows
+
+    return load_windows(
+        buffer,
+        obs_keys=list(cfg.task.obs_keys),
+        n_obs_steps=cfg.policy.n_obs_steps,
+        horizon=cfg.policy.horizon,
+        n_action_steps=cfg.policy.n_action_steps,
+        batch_size=cfg.data.batch_size,
+        seed=cfg.seed,
+        padding=cfg.data.padding,
+        n_episodes=cfg.data.n_episodes,
+        validation_fraction=cfg.data.validation_fraction,
+    )
+
+
+def fill_dimensions(node: Mapping[str, Any], buffer: ReplayBuffer, obs_keys: list[str]) -> Any:
+    """Return a policy's configuration node with the data set's dimensions in it."""
+    return {
+        **node,
+        "obs_shapes": {key: list(buffer[key].shape[1:]) for key in obs_keys},
+        "action_dim": int(buffer["action"].shape[1]),
+    }
+
+
+def build_policy(node: Mapping[str, Any], buffer: ReplayBuffer, seed: int) -> DiffusionPolicy:
+    """Build an untrained policy, seeded, its normaliser fitted to the data set."""
+    import torch
+
+    from kinoise.datasets.statistics import compute_statistics
+    from kinoise.policy.build import build
+
+    torch.manual_seed(seed)
+    policy: DiffusionPolicy = build(node)
+    policy.fit_normalizer(compute_statistics(buffer, policy.normalizer.keys))
+    return policy
+
+
+def load_controller(
+    checkpoint: str, sampler: Mapping[str, Any] | None = None, batch_size: int = 1
+) -> RecedingHorizonController:
+    """Load a checkpoint as a controller that computes on one thread, reproducibly."""
+    import torch
+
+    from kinoise.policy import load_policy
+    from kinoise.policy.control.receding_horizon import RecedingHorizonController
+
+    # The number of threads changes the rounding of a matmul, and so the episodes.
+    torch.set_num_threads(1)
+    return RecedingHorizonController.of(load_policy(checkpoint, sampler=sampler), batch_size)
+
+
+def controller_factory(
+    checkpoint: str | Path, sampler: Mapping[str, Any] | None = None, batch_size: int = 1
+) -> Any:
+    """Return a picklable factory of controllers for rollout workers."""
+    return partial(load_controller, str(checkpoint), sampler, batch_size)

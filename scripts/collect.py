@@ -1,0 +1,84 @@
+"""Record demonstrations from a task's scripted expert.
+
+Actions may be perturbed while they are executed; what is recorded is the expert's own choice, so
+that the data hold recoveries (DART, Laskey et al. 2017).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import assembly
+from .errors import UsageError
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.envs.rollout import EpisodeResult
+
+
+def run(cfg: DictConfig) -> None:
+    """Collect as configured; every finished episode is on disk at once."""
+    collect(cfg)
+
+
+def collect(cfg: DictConfig) -> Path:
+    """Collect as configured and return the data set's path."""
+    from hydra.utils import instantiate
+
+    from kinoise.envs.rollout import Recording, rollout
+
+    if cfg.task.expert is None:
+        raise UsageError(
+            f"task '{cfg.task.name}' has no scripted expert; bring data with `kinoise import`"
+        )
+    kept = 0
+    with _open(cfg) as buffer, Progress("collect", cfg.n_episodes, "episodes") as progress:
+
+        def keep(episode: EpisodeResult) -> None:
+            nonlocal kept
+            progress.advance()
+            if episode.success or not cfg.only_success:
+                buffer.append_episode({**(episode.obs or {}), "action": episode.action})
+                kept += 1
+
+        first = cfg.first_seed + (buffer.n_episodes if cfg.append else 0)
+        rollout(
+            assembly.make_env(cfg.task),
+            instantiate(cfg.task.expert),
+            range(first, first + cfg.n_episodes),
+            n_envs=cfg.n_envs,
+            n_workers=cfg.n_workers,
+            record=Recording(trajectories=True),
+            perturb=instantiate(cfg.task.perturb),
+            on_episode=keep,
+        )
+        print(f"kept {kept} of {cfg.n_episodes} episodes, {buffer.n_steps} steps in {cfg.out}")
+    return Path(cfg.out)
+
+
+def _open(cfg: DictConfig) -> ReplayBuffer:
+    from kinoise.datasets.replay_buffer import ReplayBuffer
+
+    if cfg.append and Path(cfg.out).exists():
+        return ReplayBuffer.open(cfg.out, "a")
+    return ReplayBuffer.create(cfg.out, _attributes(cfg), overwrite=cfg.overwrite)
+
+
+def _attributes(cfg: DictConfig) -> dict[str, Any]:
+    env = assembly.make_env(cfg.task)()
+    space = env.action_space
+    env.close()
+    return {
+        "control_rate_hz": cfg.task.control_rate_hz,
+        "action": {
+            **assembly.plain(cfg.task.action),
+            "low": space.low.tolist(),
+            "high": space.high.tolist(),
+        },
+        "env_id": cfg.task.env.env_id,
+        "source": {"expert": cfg.task.expert._target_, "first_seed": cfg.first_seed},
+    }

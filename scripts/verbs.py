@@ -1,0 +1,121 @@
+"""The verbs of the `kinoise` command: one row each, no code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Positional:
+    """A word that may stand bare after the verb, and the config key that it sets."""
+
+    key: str
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: `kinoise.scripts.<module>` runs it on the config `configs/<name>.yaml`."""
+
+    name: str
+    module: str
+    summary: str
+    examples: tuple[tuple[str, str], ...]
+    positionals: tuple[Positional, ...] = ()
+
+
+CHECKPOINT = Positional("checkpoint", "CHECKPOINT", "folder that `kinoise train` wrote")
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "demo",
+            "demo",
+            "collect, train, evaluate and control, end to end",
+            (("kinoise demo", "the whole stack on PickPlace, in minutes on a laptop"),),
+        ),
+        Verb(
+            "collect",
+            "collect",
+            "record demonstrations from a scripted expert",
+            (
+                ("kinoise collect task=pick_place", "demonstrations with the task's own expert"),
+                ("kinoise collect task=pusht --cfg", "show the settings without running"),
+            ),
+        ),
+        Verb(
+            "import",
+            "importing",
+            "bring a foreign data set into Kinoise's format",
+            (("kinoise import pusht_human.zarr data/pusht_human.zarr", "a Diffusion Policy zarr"),),
+            (
+                Positional("source", "SOURCE", "data set to read: a folder, file or zip"),
+                Positional("out", "OUT", "data set to write"),
+            ),
+        ),
+        Verb(
+            "inspect",
+            "inspect",
+            "say what a data set holds and what would hurt training",
+            (("kinoise inspect data/pusht_human.zarr", "contents, warnings and a plot"),),
+            (Positional("path", "PATH", "data set to look at"),),
+        ),
+        Verb(
+            "train",
+            "train",
+            "train a policy on demonstrations",
+            (
+                ("kinoise train experiment=pusht_human", "a whole recipe by its name"),
+                ("kinoise train network=dit optimizer.lr=3e-4", "another backbone and rate"),
+            ),
+        ),
+        Verb(
+            "eval",
+            "eval",
+            "roll a policy out on fresh seeds and write report.html",
+            (
+                ("kinoise eval runs/pick_place", "success with its interval, score, latency"),
+                ("kinoise eval runs/pick_place sampler=ddim", "the same policy, another solver"),
+            ),
+            (CHECKPOINT,),
+        ),
+        Verb(
+            "control",
+            "control",
+            "run a policy against the real clock",
+            (("kinoise control runs/pick_place", "deadline misses and latency percentiles"),),
+            (CHECKPOINT,),
+        ),
+        Verb(
+            "bench",
+            "bench",
+            "measure this machine: latency, loader, training",
+            (
+                ("kinoise bench latency", "chunk p50/p99 of each backbone and sampler"),
+                ("kinoise bench loader", "windows per second against a torch DataLoader"),
+            ),
+            (
+                Positional(
+                    "benchmark",
+                    "BENCHMARK",
+                    "what to measure: latency, loader or training",
+                    choices=("latency", "loader", "training"),
+                ),
+            ),
+        ),
+        Verb(
+            "methods",
+            "methods",
+            "list every slot and what can stand in it",
+            (
+                ("kinoise methods", "all slots"),
+                ("kinoise methods sampler", "one slot"),
+            ),
+            (Positional("slot", "SLOT", "show this slot only", required=False),),
+        ),
+    )
+}

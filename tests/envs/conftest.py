@@ -1,0 +1,3 @@
+"""Import the package before any test imports mujoco: it chooses mujoco's OpenGL back end."""
+
+import kinoise.envs  # noqa: F401

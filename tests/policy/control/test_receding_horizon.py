@@ -1,0 +1,87 @@
+"""The receding-horizon controller: windows, chunks, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kinoise.policy.control.receding_horizon import RecedingHorizonController
+from kinoise.policy.errors import PolicyError
+
+
+class Recorder:
+    """Stands in for `policy.sample`: the chunk counts 0, 1, 2 ... and remembers its windows."""
+
+    def __init__(self) -> None:
+        self.windows: list[np.ndarray] = []
+        self.noise: list[float] = []
+
+    def __call__(self, obs: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Tensor:
+        self.windows.append(obs["x"].numpy().copy())
+        self.noise += [float(torch.randn(1, generator=one)) for one in generators]
+        count = torch.arange(8, dtype=torch.float32)
+        return count[None, :, None].repeat(len(generators), 1, 1)
+
+
+def _act(controller: RecedingHorizonController, values: list[float], step: int) -> list[float]:
+    obs = {"x": np.array(values, np.float32)[:, None]}
+    seeds = np.arange(len(values), dtype=np.int64)
+    return controller(obs, seeds, np.full(len(values), step))[:, 0].tolist()
+
+
+def test_it_executes_n_action_steps_of_a_chunk_then_replans() -> None:
+    sample = Recorder()
+    controller = RecedingHorizonController(sample, n_obs_steps=2, n_action_steps=3)
+    actions = [_act(controller, [float(step)], step)[0] for step in range(7)]
+    # Index To - 1 = 1 is the action of the present step.
+    assert actions == [1, 2, 3, 1, 2, 3, 1]
+    assert len(sample.windows) == 3
+    assert len(controller.latencies) == 3
+
+
+def test_the_window_holds_the_latest_observations_and_repeats_the_first() -> None:
+    sample = Recorder()
+    controller = RecedingHorizonController(sample, n_obs_steps=3, n_action_steps=2)
+    for step in range(5):
+        _act(controller, [10.0 + step], step)
+    assert [window.reshape(-1).tolist() for window in sample.windows] == [
+        [10, 10, 10],
+        [10, 11, 12],
+        [12, 13, 14],
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_each_episode_has_its_own_noise_whatever_the_batch(batch_size: int) -> None:
+    sample = Recorder()
+    controller = RecedingHorizonController(sample, 1, 8, batch_size)
+    _act(controller, [0.0] * 5, 0)
+    mine = [sample.noise[i] for i in range(5)]
+    expected = [float(torch.randn(1, generator=torch.Generator().manual_seed(s))) for s in range(5)]
+    assert mine == expected
+
+
+def test_step_zero_starts_an_episode_afresh() -> None:
+    sample = Recorder()
+    controller = RecedingHorizonController(sample, 2, 4)
+    _act(controller, [1.0], 0)
+    assert _act(controller, [2.0], 0) == [1.0]
+    assert sample.windows[1].reshape(-1).tolist() == [2.0, 2.0]
+    assert sample.noise[0] == sample.noise[1]
+
+
+def test_episodes_that_ended_are_forgotten() -> None:
+    controller = RecedingHorizonController(Recorder(), 1, 2)
+    _act(controller, [0.0] * 6, 0)
+    _act(controller, [0.0] * 2, 1)
+    assert len(controller._streams) == 2
+
+
+def test_actions_that_are_not_finite_stop_the_controller() -> None:
+    controller = RecedingHorizonController(lambda obs, g: torch.full((1, 4, 2), np.nan), 1, 2)
+    with pytest.raises(PolicyError, match="not finite"):
+        _act(controller, [0.0], 0)

@@ -1,0 +1,92 @@
+"""Distributions whose denoisers are known exactly, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kinoise.policy.paths import Path
+from kinoise.policy.tables import Table
+
+#: (x, t) -> E[x_0 | x_t = x]
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of Gaussians on the line: weights, means and standard deviations, each `[K]`."""
+
+    weights: Tensor
+    means: Tensor
+    stds: Tensor
+
+    def components(self, path: Path, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log weight, mean residual and variance of each component at x, `[..., K]`."""
+        variance = (path.alpha(t) * self.stds) ** 2 + path.sigma(t) ** 2
+        residual = x[..., None] - path.alpha(t) * self.means
+        logit = self.weights.log() - residual**2 / (2 * variance) - variance.log() / 2
+        return logit, residual, variance
+
+    def log_density(self, path: Path, x: Tensor, t: Tensor) -> Tensor:
+        """Return log p_t(x) up to a constant."""
+        return torch.logsumexp(self.components(path, x, t)[0], -1)
+
+    def denoiser(self, path: Path) -> Denoiser:
+        """Return E[x_0 | x_t], by conditioning each component."""
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            logit, residual, variance = self.components(path, x, t)
+            posterior = self.means + path.alpha(t) * self.stds**2 * residual / variance
+            return (logit.softmax(-1) * posterior).sum(-1)
+
+        return denoise
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n samples."""
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(n, generator=generator, dtype=torch.float64)
+        return self.means[k] + self.stds[k] * noise
+
+
+TWO_MODES = Mixture(
+    torch.tensor([0.35, 0.65], dtype=torch.float64),
+    torch.tensor([-0.8, 0.6], dtype=torch.float64),
+    torch.tensor([0.25, 0.35], dtype=torch.float64),
+)
+
+
+def walk(table: Table, denoise: Denoiser, noises: Tensor) -> Tensor:
+    """Run a table in float64 without `run_table`, row by row; noises `[1 + M, n]`."""
+    n = table.n_evaluations
+    estimates = torch.zeros(n, *noises.shape[1:], dtype=torch.float64)
+    fixed = table.init[:, None] * noises[0] + table.noise @ noises[1:]
+    for k in range(n):
+        state = fixed[k] + table.estimate[k, :k] @ estimates[:k]
+        estimates[k] = denoise(state, table.t[k])
+    return fixed[n] + table.estimate[n] @ estimates
+
+
+def fine_ode(path: Path, denoise: Denoiser, x: Tensor, start: float, stop: float) -> Tensor:
+    """Solve the probability-flow ODE from angle time `start` to `stop` by RK4 in log-SNR.
+
+    In y = x / alpha and rho = sigma / alpha every Gaussian path is dy/drho = (y - x_0) / rho.
+    """
+    begin, end = (path.angle(torch.tensor(t, dtype=torch.float64)).tan().log() for t in (start, stop))
+    grid = torch.linspace(float(begin), float(end), 1001, dtype=torch.float64)
+
+    def slope(log_rho: Tensor, y: Tensor) -> Tensor:
+        t = path.time_at(torch.atan(log_rho.exp()))
+        return y - denoise(y * path.alpha(t), t)
+
+    y = x / path.alpha(torch.tensor(start, dtype=torch.float64))
+    for a, b in zip(grid[:-1], grid[1:], strict=True):
+        h = b - a
+        k1 = slope(a, y)
+        k2 = slope(a + h / 2, y + h / 2 * k1)
+        k3 = slope(a + h / 2, y + h / 2 * k2)
+        k4 = slope(b, y + h * k3)
+        y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+    return y * path.alpha(torch.tensor(stop, dtype=torch.float64))

@@ -1,0 +1,115 @@
+"""The policy: slots compose, sampling is stateless and independent of the batch."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+
+from kinoise.policy.build import build
+from kinoise.policy.errors import PolicyError
+from kinoise.policy.grids import UniformTime
+from kinoise.policy.samplers import Sampler
+from kinoise.policy.schedulers import SOLVERS
+
+EVERY_NETWORK = pytest.mark.parametrize("network", list(tiny.NETWORKS))
+
+
+def _generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@EVERY_NETWORK
+def test_a_chunk_has_the_horizon_and_stays_within_the_data(network: str) -> None:
+    policy = tiny.policy(network).eval()
+    chunk = policy.sample(tiny.batch(0)["obs"])
+    assert chunk.shape == (16, 8, 2)
+    # clip_sample bounds the normalised chunk, and the data's range is [-2, 4].
+    assert (chunk >= -2 - 1e-5).all()
+    assert (chunk <= 4 + 1e-5).all()
+
+
+@EVERY_NETWORK
+def test_sampling_depends_on_the_generator_alone(network: str) -> None:
+    policy, obs = tiny.policy(network).eval(), tiny.batch(0, size=2)["obs"]
+    first = policy.sample(obs, _generators(1, 2))
+    torch.randn(1000)
+    assert torch.equal(first, policy.sample(obs, _generators(1, 2)))
+    assert not torch.equal(first, policy.sample(obs, _generators(1, 3)))
+
+
+@EVERY_NETWORK
+def test_a_row_is_the_same_alone_and_in_a_batch(network: str) -> None:
+    policy, obs = tiny.policy(network).eval(), tiny.batch(0, size=5)["obs"]
+    together = policy.sample(obs, _generators(0, 1, 2, 3, 4))
+    alone = policy.sample({key: value[3:4] for key, value in obs.items()}, _generators(3))
+    torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+def test_every_solver_samples_the_same_policy(solver: str) -> None:
+    policy = tiny.policy().eval()
+    policy.set_sampler(Sampler(solver, 3, UniformTime()))
+    assert torch.isfinite(policy.sample(tiny.batch(0)["obs"])).all()
+
+
+def test_predict_action_is_the_executed_part_of_the_chunk() -> None:
+    policy, obs = tiny.policy().eval(), tiny.batch(0, size=1)["obs"]
+    chunk = policy.sample(obs, _generators(4))
+    assert torch.equal(policy.predict_action(obs, _generators(4)), chunk[:, 1:5])
+
+
+def test_an_edit_changes_the_estimate_at_every_row() -> None:
+    policy, seen = tiny.policy().eval(), []
+
+    def hold(sample: torch.Tensor, row: int) -> torch.Tensor:
+        seen.append(row)
+        return torch.full_like(sample, 0.25)
+
+    chunk = policy.sample(tiny.batch(0)["obs"], edit=hold)
+    assert seen == [0, 1, 2, 3]
+    torch.testing.assert_close(chunk, torch.full_like(chunk, 1 + 3 * 0.25))
+
+
+def test_training_learns_a_simple_behaviour() -> None:
+    policy = tiny.policy()
+    optimizer = torch.optim.Adam(policy.parameters(), 3e-3)
+    for number in range(400):
+        torch.manual_seed(number)
+        policy.compute_loss(tiny.batch(number, 64)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    batch = tiny.batch(10_001, 64)
+    error = (policy.eval().sample(batch["obs"]) - batch["action"]).abs().mean()
+    assert error < 0.25  # the actions' own spread is 1
+
+
+def test_switching_to_training_and_back_forgets_cached_features() -> None:
+    policy, obs = tiny.policy().eval(), tiny.batch(0, size=1)["obs"]
+    before = policy.sample(obs, _generators(0))
+    with torch.no_grad():
+        for parameter in policy.train().parameters():
+            parameter.mul_(1.5)
+    assert not torch.equal(before, policy.eval().sample(obs, _generators(0)))
+
+
+def test_an_image_policy_runs_through_the_same_code() -> None:
+    torch.manual_seed(0)
+    policy = tiny.randomised(build(tiny.image_node()))
+    batch = tiny.batch(0, size=4, shapes=tiny.IMAGE_SHAPES)
+    policy.compute_loss(batch).backward()
+    gradients = [p.grad.abs().max() for p in policy.encoder.parameters() if p.grad is not None]
+    assert len(gradients) == len(list(policy.encoder.parameters()))
+    assert all(gradient > 0 for gradient in gradients)
+    assert policy.eval().sample(batch["obs"]).shape == (4, 8, 2)
+
+
+def test_mistakes_in_the_slots_are_named() -> None:
+    with pytest.raises(PolicyError, match="horizon 8 is too short"):
+        tiny.policy(n_action_steps=8)
+    cosine = {"_target_": "kinoise.policy.paths.VPCosine"}
+    epsilon = {"_target_": "kinoise.policy.objectives.Denoising", "target": "epsilon"}
+    with pytest.raises(PolicyError, match=r"start later \(sampler.grid.start=0.999\)"):
+        tiny.policy(path=cosine, objective=epsilon)
+    with pytest.raises(PolicyError, match="lacks \\['keypoint'\\]"):
+        tiny.policy().sample({"agent_pos": torch.zeros(1, 2, 2)})

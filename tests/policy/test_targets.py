@@ -1,0 +1,62 @@
+"""The target algebra: conversions are exact, and Tweedie's formula holds on a mixture."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from oracles import TWO_MODES
+
+from kinoise.policy.errors import PolicyError
+from kinoise.policy.paths import LinearFlow, Path, VPCosine, VPLinear
+from kinoise.policy.targets import TARGETS, convert, frame
+
+PATHS = [LinearFlow(), VPLinear(), VPCosine()]
+NAMES = list(TARGETS)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: type(path).__name__)
+@pytest.mark.parametrize("target", NAMES)
+def test_a_target_gives_back_data_and_noise(path: Path, target: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    t = torch.linspace(0.001, 0.999, 97)[:, None]
+    sample, noise = torch.randn(2, 97, 8, generator=generator)
+    level = frame(target, path, t)
+    x, prediction = level.noised(sample, noise), level.target(sample, noise)
+    # Where the data hardly show in x, epsilon and score cannot tell them in float32, and where
+    # the noise hardly shows, sample cannot: compare what each does determine.
+    bound = 1e-5 if target in ("v_prediction", "velocity") else 1e-3
+    sample_error = (level.alpha * (level.sample(x, prediction) - sample)).abs().max()
+    noise_error = (level.sigma * (level.epsilon(x, prediction) - noise)).abs().max()
+    assert sample_error < bound
+    assert noise_error < bound
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: type(path).__name__)
+@pytest.mark.parametrize(("source", "to"), list(itertools.permutations(NAMES, 2)))
+def test_conversion_equals_the_other_target_in_float64(path: Path, source: str, to: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    t = torch.linspace(0.05, 0.95, 19, dtype=torch.float64)[:, None]
+    sample, noise = torch.randn(2, 19, 4, generator=generator, dtype=torch.float64)
+    given, wanted = frame(source, path, t), frame(to, path, t)
+    x = given.noised(sample, noise)
+    converted = convert(given.target(sample, noise), x, path, t, source, to)
+    torch.testing.assert_close(converted, wanted.target(sample, noise), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: type(path).__name__)
+def test_the_score_of_a_mixture_is_its_denoiser_in_another_target(path: Path) -> None:
+    """Tweedie: grad log p_t(x) = (alpha E[x_0 | x] - x) / sigma^2, against autograd."""
+    for time in (0.1, 0.5, 0.9):
+        t = torch.tensor(time, dtype=torch.float64)
+        x = torch.linspace(-2, 2, 101, dtype=torch.float64, requires_grad=True)
+        (score,) = torch.autograd.grad(TWO_MODES.log_density(path, x, t).sum(), x)
+        mean = TWO_MODES.denoiser(path)(x, t)
+        converted = convert(mean, x, path, t, "sample", "score")
+        assert (converted - score).abs().max() < 1e-10
+
+
+def test_an_unknown_target_suggests_the_nearest() -> None:
+    with pytest.raises(PolicyError, match="did you mean 'velocity'"):
+        frame("velocty", LinearFlow(), torch.tensor(0.5))

@@ -1,0 +1,120 @@
+"""The rules of the house, read from the source: who may import whom, and what each room holds."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("policy", "envs", "datasets", "configs", "scripts")
+SIBLINGS = ("policy", "envs", "datasets")  # these never import one another
+
+SOURCES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def _imports(source: str, path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the absolute name of everything that a file of `path` imports.
+
+    Relative imports are resolved as Python does, with `path` standing below `kinoise`; modules
+    that are named in a call to `import_module` or `__import__` count as well.
+    """
+    package = ("kinoise", *path.parent.parts)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join((*base, node.module) if node.module else base)
+            yield from ((node.lineno, f"{stem}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("import_module", "__import__")
+        ):
+            names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            yield from ((node.lineno, str(name)) for name in names)
+
+
+def breaches(source: str, path: Path) -> list[str]:
+    """Return what a file imports against the rules, one line each."""
+    room = path.parts[0]
+    found = []
+    for line, name in _imports(source, path):
+        top, _, rest = f"{name}.".partition(".")
+        target = rest.partition(".")[0]
+        if top in ROOMS:
+            found.append(f"{path}:{line} imports '{name}': our folders have no top-level name")
+        elif room in SIBLINGS and top == "kinoise" and target != room:
+            found.append(f"{path}:{line} imports '{name}': {room} knows only itself")
+    if room in SIBLINGS:
+        found += _absolute_imports(source, path)
+    return found
+
+
+def _absolute_imports(source: str, path: Path) -> list[str]:
+    """Return the imports of a sibling's own parts that are not relative."""
+    named: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            named += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            named.append((node.lineno, node.module or ""))
+    return [
+        f"{path}:{line} imports '{name}': use a relative import"
+        for line, name in named
+        if name.split(".")[0] == "kinoise"
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    assert breaches((ROOT / path).read_text(encoding="utf-8"), path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("policy/trainer.py", "from kinoise.datasets import loader"),
+        ("policy/trainer.py", "import kinoise.envs.rollout"),
+        ("policy/trainer.py", "from ..envs import rollout"),
+        ("policy/networks/dit.py", "from ...datasets.loader import WindowLoader"),
+        ("policy/trainer.py", "from .. import envs"),
+        ("policy/trainer.py", "from kinoise.policy import paths"),
+        ("envs/rollout.py", "def f():\n    import kinoise.policy"),
+        ("datasets/loader.py", "import importlib\nimportlib.import_module('kinoise.envs')"),
+        ("scripts/eval.py", "import datasets"),
+        ("envs/rollout.py", "from policy.paths import LinearFlow"),
+    ],
+)
+def test_a_breach_is_seen(path: str, source: str) -> None:
+    assert breaches(source, Path(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("policy/networks/dit.py", "from .embeddings import Sinusoid\nfrom .. import paths"),
+        ("policy/networks/dit.py", "from ..paths import LinearFlow\nimport torch"),
+        ("scripts/eval.py", "from kinoise.policy import load_policy\nfrom . import errors"),
+        ("envs/rollout.py", "import policyengine"),
+    ],
+)
+def test_what_is_allowed_is_no_breach(path: str, source: str) -> None:
+    assert breaches(source, Path(path)) == []
+
+
+def test_datasets_is_no_regular_package() -> None:
+    # A regular top-level `datasets` on the path would win over Hugging Face's package.
+    assert not (ROOT / "datasets" / "__init__.py").exists()
+
+
+def test_every_room_of_code_is_typed_and_open_to_the_type_checker() -> None:
+    for room in (*SIBLINGS, "scripts"):
+        assert (ROOT / room / "py.typed").exists()
+        assert (ROOT / "typings" / "kinoise" / room).resolve() == ROOT / room
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} <= {*ROOMS, "benchmarks"}
