@@ -8,7 +8,7 @@ ROOMS = ("policy", "envs", "datasets", "configs", "scripts")
 
 
 def packages() -> list[str]:
-    """Return the dotted name of every room and of every folder below it that holds package files."""
+    """Return the dotted name of every room and of every folder below it."""
     folders = [Path(room) for room in ROOMS]
     folders += [path for room in ROOMS for path in sorted(Path(room).rglob("*")) if path.is_dir()]
     return [

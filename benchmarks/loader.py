@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from common import machine, pin_threads, summary, write_result
-from kinoise.datasets.loader import WindowLoader
-from kinoise.datasets.windows import WindowIndex
 from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
+
+from kinoise.datasets.loader import WindowLoader
+from kinoise.datasets.windows import WindowIndex
 
 N_EPISODES, N_STEPS = 206, 25_650
 N_OBS_STEPS, HORIZON, N_ACTION_STEPS = 2, 16, 8

@@ -189,4 +189,4 @@ class _Plan:
         level: Frame = frame(policy.objective.target, policy.path, t)
         self.from_state: list[float] = (level.b / level.det).tolist()
         self.from_prediction: list[float] = (-level.sigma / level.det).tolist()
-        self.times = [policy.network.times(row) for row in t.float().to(self.device).split(1)]
+        self.times = [policy.network.times(row[None]) for row in t.float().to(self.device)]

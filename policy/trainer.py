@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Trainer:
         log_every: steps between records.
         checkpoint_minutes: wall time between checkpoints.
         evaluate_every: steps between scored checkpoints; 0 scores only the last.
+        best_by: the metric that chooses the best checkpoint, "success" or "score".
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Trainer:
         *,
         n_steps: int,
         learning_rate: float = 5e-4,
-        betas: tuple[float, float] = (0.95, 0.999),
+        betas: Sequence[float] = (0.95, 0.999),
         weight_decay: float = 1e-6,
         warmup_steps: int = 500,
         clip_norm: float = 1.0,
@@ -70,6 +71,7 @@ class Trainer:
         log_every: int = 50,
         checkpoint_minutes: float = 5.0,
         evaluate_every: int = 0,
+        best_by: str = "success",
     ) -> None:
         from diffusers.training_utils import EMAModel
 
@@ -79,13 +81,13 @@ class Trainer:
         self.n_steps, self.learning_rate, self.warmup_steps = n_steps, learning_rate, warmup_steps
         self.clip_norm, self.accumulation, self.seed = clip_norm, accumulation, seed
         self.log_every, self.checkpoint_minutes = log_every, checkpoint_minutes
-        self.evaluate_every = evaluate_every
+        self.evaluate_every, self.best_by = evaluate_every, best_by
         self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
         self.parameters = dict(policy.named_parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
             lr=learning_rate,
-            betas=tuple(betas),
+            betas=(betas[0], betas[1]),
             weight_decay=weight_decay,
             fused=True,
         )
@@ -190,9 +192,8 @@ class Trainer:
         if evaluate is not None:
             metrics = dict(evaluate(folder))
             log.write(self.step, **{f"eval/{key}": value for key, value in metrics.items()})
-            # Success decides; the score breaks ties, being at most 1.
-            merit = metrics.get("success", 0.0) + 1e-3 * metrics.get("score", 0.0)
-            better, self.best = merit > self.best, max(merit, self.best)
+            merit = metrics[self.best_by]
+            better, self.best = merit >= self.best, max(merit, self.best)
             folder = self._save(metrics)
             if better:
                 link(folder, "best")

@@ -74,8 +74,8 @@ def task_of(cfg: DictConfig, checkpoint: Path) -> DictConfig:
     """Return the task that a verb's configuration names, else the one a checkpoint learned."""
     from kinoise.policy.checkpoint import read_config
 
-    task = cfg.get("task")
-    return OmegaConf.create(read_config(checkpoint)["task"]) if task is None else task
+    task: DictConfig | None = cfg.get("task")
+    return task or OmegaConf.create(dict(read_config(checkpoint)["task"]))
 
 
 def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:

@@ -41,8 +41,10 @@ def collect(cfg: DictConfig) -> Path:
         def keep(episode: EpisodeResult) -> None:
             nonlocal kept
             progress.advance()
+            assert episode.obs is not None
+            assert episode.action is not None  # both were asked for below
             if episode.success or not cfg.only_success:
-                buffer.append_episode({**(episode.obs or {}), "action": episode.action})
+                buffer.append_episode({**episode.obs, "action": episode.action})
                 kept += 1
 
         first = cfg.first_seed + (buffer.n_episodes if cfg.append else 0)
@@ -80,5 +82,5 @@ def _attributes(cfg: DictConfig) -> dict[str, Any]:
             "high": space.high.tolist(),
         },
         "env_id": cfg.task.env.env_id,
-        "source": {"expert": cfg.task.expert._target_, "first_seed": cfg.first_seed},
+        "source": {"expert": cfg.task.expert.env_id, "first_seed": cfg.first_seed},
     }

@@ -161,16 +161,14 @@ def _videos(
     make_env = partial(assembly.make_env(task), render_mode="rgb_array")
     chosen = representative(episodes)
     seeds = sorted({e.seed for e in chosen.values()})
-    replayed = {
-        e.seed: e
-        for e in rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
-    }
+    replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
+    frames = {e.seed: e.frames for e in replayed if e.frames is not None}
     return [
         {
             "title": f"{name}: seed {e.seed}",
             "caption": f"{'success' if e.success else 'no success'}, score {e.score:.3f}, "
             f"{e.length} steps",
-            "mp4_bytes": encode_mp4(replayed[e.seed].frames, fps=task.control_rate_hz),
+            "mp4_bytes": encode_mp4(frames[e.seed], fps=task.control_rate_hz),
         }
         for name, e in chosen.items()
     ]

@@ -44,14 +44,14 @@ VERBS = {
             "record demonstrations from a scripted expert",
             (
                 ("kinoise collect task=pick_place", "demonstrations with the task's own expert"),
-                ("kinoise collect task=pusht --cfg", "show the settings without running"),
+                ("kinoise collect task=push_t --cfg", "show the settings without running"),
             ),
         ),
         Verb(
             "import",
             "importing",
             "bring a foreign data set into Kinoise's format",
-            (("kinoise import pusht_human.zarr data/pusht_human.zarr", "a Diffusion Policy zarr"),),
+            (("kinoise import SOURCE.zarr data/pusht_human.zarr origin=pusht_human", "Push-T"),),
             (
                 Positional("source", "SOURCE", "data set to read: a folder, file or zip"),
                 Positional("out", "OUT", "data set to write"),
@@ -70,7 +70,10 @@ VERBS = {
             "train a policy on demonstrations",
             (
                 ("kinoise train experiment=pusht_human", "a whole recipe by its name"),
-                ("kinoise train network=dit optimizer.lr=3e-4", "another backbone and rate"),
+                (
+                    "kinoise train network=dit trainer.learning_rate=3e-4",
+                    "other settings",
+                ),
             ),
         ),
         Verb(

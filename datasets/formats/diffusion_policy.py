@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..directory import cannot_write, lock_directory, publish, refuse_existing
-from ..errors import DatasetError
+from ..errors import DatasetError, nearest
 from ..keys import ACTION
 from ..replay_buffer import ReplayBuffer
 from .zarr2_source import Source, open_source
@@ -145,7 +145,9 @@ def _claimed(temporary: Path) -> Iterator[None]:
 
 
 def _checked_columns(source: Source, derived: Mapping[str, tuple[str, int, int]]) -> Columns:
-    columns = {name: (str(key), int(first), int(stop)) for name, (key, first, stop) in derived.items()}
+    columns = {
+        name: (str(key), int(first), int(stop)) for name, (key, first, stop) in derived.items()
+    }
     for name, (key, first, stop) in columns.items():
         if key not in source.arrays:
             raise DatasetError(

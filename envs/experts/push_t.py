@@ -78,11 +78,6 @@ class _Episode:
     references: list[Array] = field(default_factory=list)
 
 
-def make_expert() -> PushTExpert:
-    """Return the expert."""
-    return PushTExpert()
-
-
 def plan_push(state: Array, rng: np.random.Generator, indifference: float) -> list[Array]:
     """The pusher's positions [2] at the coming control steps: on the way to a push, then in it.
 

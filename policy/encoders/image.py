@@ -60,7 +60,7 @@ class ImageEncoder(Encoder):
             # On a feature map of one pixel the softmax is constant: the camera would be blind.
             if max(crop) <= STRIDE:
                 raise PolicyError(
-                    f"image '{key}' is too small: its crop {crop} must exceed {STRIDE} px on one side"
+                    f"image '{key}' is too small: a side of its crop {crop} must exceed {STRIDE} px"
                 )
         self.cameras = nn.ModuleList(  # a list, for a key may hold a dot
             _camera(feature_dim, width, n_keypoints) for _ in shapes

@@ -88,7 +88,9 @@ class DiT(Backbone):
         self.time = TimeEmbedding(time_dim, width, width, nn.SiLU())
         self.cond = ConditionEmbedding(cond_dim, n_obs_steps, width)
         # After the blocks', (shift, scale) at the head.
-        self.modulation = Modulation(width, width, (*TransformerBlock.identity * depth, 0.0, 1.0))
+        self.modulation = Modulation(
+            width, width, width, (*TransformerBlock.identity * depth, 0.0, 1.0)
+        )
         self.input = nn.Linear(action_dim, width)
         self.position = nn.Parameter(torch.empty(1, horizon, width))
         self.blocks = nn.ModuleList(

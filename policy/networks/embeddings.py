@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,22 +66,29 @@ class TimeEmbedding(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """The observation history, flattened, through a two-layer perceptron.
+    """The observation history, flattened, through a perceptron.
 
     Args:
         cond_dim: size Dc of the encoded observation of one step.
         n_obs_steps: To.
-        output_dim: size E of the embedding (and of the hidden layer).
+        output_dim: size E of the embedding.
+        hidden_dims: sizes of the hidden layers; one of size E by default.
     """
 
-    def __init__(self, cond_dim: int, n_obs_steps: int, output_dim: int) -> None:
+    def __init__(
+        self,
+        cond_dim: int,
+        n_obs_steps: int,
+        output_dim: int,
+        hidden_dims: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(n_obs_steps * cond_dim, output_dim),
-            nn.SiLU(),
-            nn.Linear(output_dim, output_dim),
-            nn.SiLU(),
-        )
+        hidden = [output_dim] if hidden_dims is None else hidden_dims
+        dims = [n_obs_steps * cond_dim, *hidden, output_dim]
+        layers: list[nn.Module] = []
+        for in_dim, out_dim in pairwise(dims):
+            layers += [nn.Linear(in_dim, out_dim), nn.SiLU()]
+        self.mlp = nn.Sequential(*layers)
 
     def forward(self, cond: Tensor) -> Tensor:
         """`[B, To, Dc]` to `[B, E]`."""

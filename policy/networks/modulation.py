@@ -17,18 +17,19 @@ class Modulation(nn.Module):
     (adaLN-Zero), so the modulations start at `identity`: 1 for a scale, 0 for a shift or a gate.
 
     Args:
-        embed_dim: size E of the embeddings of time and of observation.
+        time_dim: size of the embedding of time.
+        cond_dim: size of the embedding of the observation.
         width: channels of one modulation.
         identity: the n starting values.
     """
 
     identity: Tensor
 
-    def __init__(self, embed_dim: int, width: int, identity: Sequence[float]) -> None:
+    def __init__(self, time_dim: int, cond_dim: int, width: int, identity: Sequence[float]) -> None:
         super().__init__()
         self.width = width
-        self.time = nn.Linear(embed_dim, len(identity) * width)
-        self.cond = nn.Linear(embed_dim, len(identity) * width, bias=False)
+        self.time = nn.Linear(time_dim, len(identity) * width)
+        self.cond = nn.Linear(cond_dim, len(identity) * width, bias=False)
         self.register_buffer("identity", torch.tensor(identity).unsqueeze(-1), persistent=False)
 
     def times(self, embedding: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class ResidualMLP(Backbone):
         width: size of the residual stream.
         depth: number of blocks.
         expansion: hidden size of a block over `width`.
-        embed_dim: size of the embeddings of the time and of the observation.
+        cond_embed_dim: size of the embedding of the observation.
+        time_embed_dim: size of the embedding of the time; small, for it holds one number a token.
         time_dim: size of the sinusoid; even.
         token_dim: size of one token's time embedding before the H of them are mixed.
     """
@@ -70,20 +71,21 @@ class ResidualMLP(Backbone):
         width: int = 256,
         depth: int = 4,
         expansion: float = 1.0,
-        embed_dim: int = 128,
+        cond_embed_dim: int = 128,
+        time_embed_dim: int = 32,
         time_dim: int = 64,
-        token_dim: int = 32,
+        token_dim: int = 16,
     ) -> None:
         super().__init__()
         self.action_dim = action_dim
         self.horizon = horizon
         self.width = width
         self.time = TimeEmbedding(time_dim, 2 * time_dim, token_dim, nn.SiLU())
-        self.time_mix = nn.Linear(horizon * token_dim, embed_dim)
-        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, embed_dim)
+        self.time_mix = nn.Linear(horizon * token_dim, time_embed_dim)
+        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, cond_embed_dim, (width, width))
         # A shift at the input, (shift, scale, gate) for each block, (shift, scale) at the head.
         identity = (0.0, *(0.0, 1.0, 0.0) * depth, 0.0, 1.0)
-        self.modulation = Modulation(embed_dim, width, identity)
+        self.modulation = Modulation(time_embed_dim, cond_embed_dim, width, identity)
         self.input = nn.Linear(horizon * action_dim, width, bias=False)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, round(width * expansion)) for _ in range(depth)

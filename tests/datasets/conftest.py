@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
-from kinoise.datasets.replay_buffer import ReplayBuffer
 from numpy.typing import NDArray
+
+from kinoise.datasets.replay_buffer import ReplayBuffer
 
 # A busy machine is no failure.
 settings.register_profile("kinoise", deadline=None)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kinoise.datasets.store as store
 import numpy as np
 import pytest
 import zarr
+
+import kinoise.datasets.store as store
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
 from kinoise.datasets.replay_buffer import ReplayBuffer

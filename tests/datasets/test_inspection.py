@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from numpy.typing import NDArray
+
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.inspection import Report, check_against, inspect
 from kinoise.datasets.plotting import plot
 from kinoise.datasets.replay_buffer import ReplayBuffer
-from numpy.typing import NDArray
 
 MakeBuffer = Callable[..., ReplayBuffer]
 MakeEpisode = Callable[..., dict[str, NDArray[Any]]]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.loader import Loaders, load_windows
 from kinoise.datasets.replay_buffer import ReplayBuffer

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
-import kinoise.datasets.store as store
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+import kinoise.datasets.store as store
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.replay_buffer import ReplayBuffer
-from numpy.typing import NDArray
 
 Episode = dict[str, NDArray[Any]]
 MakeBuffer = Callable[..., ReplayBuffer]

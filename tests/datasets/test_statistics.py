@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import kinoise.datasets.statistics as statistics
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+import kinoise.datasets.statistics as statistics
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.replay_buffer import ReplayBuffer
 from kinoise.datasets.statistics import compute_statistics, from_json, to_json
-from numpy.typing import NDArray
 
 MakeBuffer = Callable[..., ReplayBuffer]
 

@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.windows import WindowIndex, split_episodes
 

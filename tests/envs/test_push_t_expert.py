@@ -10,7 +10,7 @@ from kinoise.envs import geometry
 from kinoise.envs.experts import push_t
 from kinoise.envs.experts.push_model import PUSHER_RADIUS, compose, push_library
 from kinoise.envs.experts.push_route import Routes, route_lengths
-from kinoise.envs.experts.push_t import make_expert
+from kinoise.envs.experts.push_t import PushTExpert
 from kinoise.envs.experts.tracking import PointTracker, glide
 from kinoise.envs.mujoco_env import MujocoEnv
 from kinoise.envs.rollout import Recording, rollout
@@ -122,8 +122,8 @@ def test_from_the_same_start_both_sides_of_the_block_are_taken() -> None:
 def test_the_expert_solves_a_few_episodes_whatever_the_batch() -> None:
     seeds = [0, 97, 105, 148]
     record = Recording(trajectories=True)
-    together = rollout(make_env, make_expert, seeds, n_envs=4, record=record)
-    alone = rollout(make_env, make_expert, seeds[::-1], n_envs=1, record=record)[::-1]
+    together = rollout(make_env, PushTExpert, seeds, n_envs=4, record=record)
+    alone = rollout(make_env, PushTExpert, seeds[::-1], n_envs=1, record=record)[::-1]
     for one, other in zip(together, alone, strict=True):
         assert one.success
         np.testing.assert_array_equal(one.action, other.action)
@@ -134,13 +134,13 @@ def test_the_expert_solves_a_few_episodes_whatever_the_batch() -> None:
 
 @pytest.mark.slow
 def test_the_expert_scores_at_least_98_percent_over_200_episodes() -> None:
-    results = rollout(make_env, make_expert, range(200))
+    results = rollout(make_env, PushTExpert, range(200))
     assert np.mean([result.score for result in results]) >= 0.98
 
 
 @pytest.mark.slow
 def test_the_expert_recovers_from_disturbed_actions() -> None:
-    results = rollout(make_env, make_expert, range(20), perturb=_jitter)
+    results = rollout(make_env, PushTExpert, range(20), perturb=_jitter)
     assert np.mean([result.score for result in results]) >= 0.95
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -74,15 +75,15 @@ def fine_ode(path: Path, denoise: Denoiser, x: Tensor, start: float, stop: float
 
     In y = x / alpha and rho = sigma / alpha every Gaussian path is dy/drho = (y - x_0) / rho.
     """
-    begin, end = (path.angle(torch.tensor(t, dtype=torch.float64)).tan().log() for t in (start, stop))
-    grid = torch.linspace(float(begin), float(end), 1001, dtype=torch.float64)
+    ends = path.angle(torch.tensor([start, stop], dtype=torch.float64)).tan().log().tolist()
+    grid = torch.linspace(*ends, 1001, dtype=torch.float64)
 
     def slope(log_rho: Tensor, y: Tensor) -> Tensor:
         t = path.time_at(torch.atan(log_rho.exp()))
         return y - denoise(y * path.alpha(t), t)
 
     y = x / path.alpha(torch.tensor(start, dtype=torch.float64))
-    for a, b in zip(grid[:-1], grid[1:], strict=True):
+    for a, b in pairwise(grid):
         h = b - a
         k1 = slope(a, y)
         k2 = slope(a + h / 2, y + h / 2 * k1)

@@ -19,7 +19,9 @@ def test_partial_gives_a_factory() -> None:
     assert factory(offset=0.2) == VPCosine(0.2)
 
 
-@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "kinoise.policyx.a", "torch.load"])
+@pytest.mark.parametrize(
+    "target", ["os.system", "builtins.eval", "kinoise.policyx.a", "torch.load"]
+)
 def test_code_outside_the_package_is_refused(target: str) -> None:
     with pytest.raises(PolicyError, match="refusing to build"):
         build({"_target_": target, "command": "true"})

@@ -20,7 +20,9 @@ from kinoise.policy.diffusion_policy import DiffusionPolicy
 from kinoise.policy.errors import PolicyError
 
 
-def _save(path: Path, policy: DiffusionPolicy, network: str = "residual_mlp", step: int = 7) -> Path:
+def _save(
+    path: Path, policy: DiffusionPolicy, network: str = "residual_mlp", step: int = 7
+) -> Path:
     return save_checkpoint(
         path,
         config={"policy": tiny.node(network)},

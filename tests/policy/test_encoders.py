@@ -6,6 +6,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
+
 from kinoise.policy.encoders.composite import CompositeEncoder
 from kinoise.policy.encoders.image import (
     ImageEncoder,
@@ -16,7 +18,6 @@ from kinoise.policy.encoders.image import (
 )
 from kinoise.policy.encoders.state import StateEncoder
 from kinoise.policy.errors import PolicyError
-from torch import Tensor
 
 B, TO, SIDE = 4, 2, 40
 STATE = {"agent_pos": (2,), "keypoint": (9, 2)}

@@ -7,18 +7,19 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.networks.backbone import Backbone
 from kinoise.policy.networks.conditional_unet1d import ConditionalUnet1D, Conv1d
 from kinoise.policy.networks.dit import DiT
 from kinoise.policy.networks.embeddings import sinusoidal_embedding
 from kinoise.policy.networks.residual_mlp import ResidualMLP
-from torch import Tensor, nn
 
 B, H, DA, TO, DC = 3, 8, 2, 2, 5
 
 NETWORKS: dict[str, Callable[..., Backbone]] = {
-    "residual_mlp": partial(ResidualMLP, width=32, depth=2, embed_dim=16, token_dim=8),
+    "residual_mlp": partial(ResidualMLP, width=32, depth=2, cond_embed_dim=16, token_dim=8),
     "unet1d": partial(ConditionalUnet1D, down_dims=(16, 32, 32), n_groups=4, time_dim=16),
     "dit": partial(DiT, width=32, depth=2, n_heads=4, time_dim=16),
 }

@@ -81,7 +81,9 @@ def test_a_table_equals_the_scheduler_as_diffusers_itself_sets_it_up(name: str, 
         ratios = (1 / scheduler.alphas_cumprod[scheduler.timesteps] - 1).sqrt()
         angles = torch.atan(ratios.double())
     elif name == "flow_euler":
-        angles = torch.atan2(*torch.stack([scheduler.sigmas, 1 - scheduler.sigmas])[:, :-1].double())
+        angles = torch.atan2(
+            *torch.stack([scheduler.sigmas, 1 - scheduler.sigmas])[:, :-1].double()
+        )
     else:
         ratios = scheduler.sigmas[:-1].double()
         angles = torch.atan(ratios[[0, *range(1, len(ratios), 2)]] if name == "heun" else ratios)
@@ -125,7 +127,9 @@ def test_a_point_mass_comes_back_as_a_point(name: str, path: Path, n: int) -> No
         ("unipc", 2.85, 0.15),
     ],
 )
-def test_a_solver_converges_at_its_order_on_a_mixture(name: str, order: float, slack: float) -> None:
+def test_a_solver_converges_at_its_order_on_a_mixture(
+    name: str, order: float, slack: float
+) -> None:
     path, start, stop = VPLinear(), 1.0, 0.05
     denoise = TWO_MODES.denoiser(path)
     start_noise = torch.randn(48, generator=torch.Generator().manual_seed(0)).double()[None]

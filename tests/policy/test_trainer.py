@@ -58,16 +58,16 @@ def test_a_resumed_training_is_bitwise_the_uninterrupted_one(name: str, tmp_path
         a, b = read_tensors(whole / file), read_tensors(parts / file)
         assert a.keys() == b.keys()
         assert all(torch.equal(a[key], b[key]) for key in a), file
-    losses = [[r["loss"] for r in read_log(tmp_path / n / "metrics.jsonl")] for n in ("whole", "parts")]
+    losses = [
+        [r["loss"] for r in read_log(tmp_path / n / "metrics.jsonl")] for n in ("whole", "parts")
+    ]
     assert losses[0] == losses[1]
 
 
 def test_the_average_of_the_weights_is_what_runs(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, tiny.node(), ema_decay=0.5)
     loaded = dict(load_policy(trainer.fit(tiny.batch)).named_parameters())
-    for (name, raw), average in zip(
-        trainer.parameters.items(), trainer.ema.shadow_params, strict=True
-    ):
+    for name, average in zip(trainer.parameters, trainer.ema.shadow_params, strict=True):
         assert torch.equal(loaded[name], average)
     assert any(not torch.equal(loaded[name], raw) for name, raw in trainer.parameters.items())
 

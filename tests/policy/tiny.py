@@ -14,7 +14,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "_target_": "kinoise.policy.networks.residual_mlp.ResidualMLP",
         "width": 32,
         "depth": 2,
-        "embed_dim": 16,
+        "cond_embed_dim": 16,
+        "time_embed_dim": 8,
         "time_dim": 16,
         "token_dim": 8,
     },
@@ -108,7 +109,9 @@ def statistics(built: DiffusionPolicy) -> dict[str, Any]:
     }
 
 
-def batch(number: int, size: int = 16, shapes: dict[str, list[int]] | None = None) -> dict[str, Any]:
+def batch(
+    number: int, size: int = 16, shapes: dict[str, list[int]] | None = None
+) -> dict[str, Any]:
     """Return training batch `number`, a pure function of it."""
     generator = torch.Generator().manual_seed(number)
 

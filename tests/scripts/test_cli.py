@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from kinoise.scripts import cli, completion, errors
 from kinoise.scripts.composing import compose
 from kinoise.scripts.errors import UsageError

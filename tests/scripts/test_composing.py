@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
 from kinoise.scripts import catalogue
 from kinoise.scripts.composing import complete, compose, quote, to_yaml
 from kinoise.scripts.errors import UsageError
 from kinoise.scripts.verbs import VERBS
-from omegaconf import OmegaConf
 
 FILES = {
     "train.yaml": """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+
 from kinoise.scripts.progress import Progress, duration_text
 
 

@@ -1,0 +1,154 @@
+"""Latency of one chunk: compiled tables against the same network driven by diffusers' `step`.
+
+For every backbone x sampler, batch 1 and one thread: p50 and p99 of `policy.sample`, of a loop that
+calls the same network and the scheduler's own `step`, and of both loops around a network that costs
+nothing ("outside the network"). The two loops take turns, so a busy machine troubles both alike;
+`set_timesteps`, which a real loop also pays, is left out of the rival's time.
+
+    python benchmarks/latency.py --repeats 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from common import machine, pin_threads, summary, write_result
+from torch import Tensor
+
+from kinoise.policy.build import build
+from kinoise.policy.diffusion_policy import DiffusionPolicy
+from kinoise.policy.grids import Karras, UniformTime
+from kinoise.policy.samplers import Sampler
+from kinoise.policy.schedulers import (
+    SOLVERS,
+    build_scheduler,
+    clip_angles,
+    model_output,
+    row_angles,
+)
+from kinoise.policy.tables import run_table
+from kinoise.scripts.assembly import plain
+from kinoise.scripts.composing import compose
+
+NETWORKS = ("residual_mlp", "unet1d", "dit")
+N_STEPS = 10
+
+
+def make_policy(network: str) -> DiffusionPolicy:
+    """Build the default policy of PickPlace's size around a backbone."""
+    torch.manual_seed(0)
+    node = plain(compose("train", [f"network={network}", "encoder=state"]).policy)
+    shapes = {"state": [14]}
+    policy: DiffusionPolicy = build({**node, "obs_shapes": shapes, "action_dim": 5})
+    return policy.eval()
+
+
+def sampler_of(solver: str) -> Sampler:
+    """Return the solver with N_STEPS steps on a grid that suits it."""
+    return Sampler(solver, N_STEPS, Karras() if solver == "heun" else UniformTime())
+
+
+def scheduler_loop(
+    policy: DiffusionPolicy, solver_name: str, sample_of: Callable[[int, Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """Return a function that runs one chunk through diffusers' `step`; noise -> chunk."""
+    solver, sampler = SOLVERS[solver_name], sampler_of(solver_name)
+    t = sampler.grid(sampler.n_steps, policy.path)
+    angles = clip_angles(solver, policy.path.angle(t))
+    levels = row_angles(solver, build_scheduler(solver, angles), angles)
+    lengths = solver.coordinates.length(levels)
+    here = policy.path.time_at(levels)
+    scale = (torch.hypot(policy.path.alpha(here), policy.path.sigma(here)) / lengths).tolist()
+    start = float(lengths[0] * levels[0].sin())
+    angle_rows = levels.float().unbind()
+
+    def run(noise: Tensor) -> Tensor:
+        scheduler = build_scheduler(solver, angles)
+        began = time.perf_counter()
+        state = noise * start
+        for k, timestep in enumerate(scheduler.timesteps):
+            sample = sample_of(k, state * scale[k])
+            output = model_output(solver, state, sample, angle_rows[k])
+            state = scheduler.step(output, timestep, state).prev_sample.float()
+        run.seconds = time.perf_counter() - began  # type: ignore[attr-defined]
+        return state
+
+    return run
+
+
+def measure(network: str, solver: str, repeats: int) -> dict[str, Any]:
+    """Time one backbone with one solver; all figures in milliseconds."""
+    policy = make_policy(network)
+    policy.set_sampler(sampler_of(solver))
+    obs = {"state": torch.randn(1, policy.n_obs_steps, 14)}
+    table, plan = policy.table, policy._sampling_plan()
+    condition = policy.network.condition(policy.encode(obs))
+    noises = torch.randn(1 + table.n_noises, 1, policy.horizon, policy.action_dim)
+    free = torch.zeros(1, policy.horizon, policy.action_dim)
+
+    def estimate(k: int, x: Tensor) -> Tensor:
+        prediction = policy.network.denoise(x, plan.times[k], condition)
+        return torch.add(x * plan.from_state[k], prediction, alpha=plan.from_prediction[k])
+
+    rival = scheduler_loop(policy, solver, estimate)
+    rival_free = scheduler_loop(policy, solver, lambda k, x: free)
+    samples: dict[str, list[float]] = {
+        "chunk": [],
+        "diffusers": [],
+        "table_loop": [],
+        "step_loop": [],
+    }
+    for _ in range(repeats + 10):
+        samples["chunk"].append(_timed(lambda: policy.sample(obs)))
+        rival(noises[0])
+        samples["diffusers"].append(rival.seconds)  # type: ignore[attr-defined]
+        samples["table_loop"].append(_timed(lambda: run_table(table, lambda k, x: free, noises)))
+        rival_free(noises[0])
+        samples["step_loop"].append(rival_free.seconds)  # type: ignore[attr-defined]
+    figures = {name: summary([1e3 * s for s in times[10:]]) for name, times in samples.items()}
+    loop = figures["table_loop"]["median"] / figures["step_loop"]["median"]
+    return {"network": network, "solver": solver, "nfe": table.n_evaluations} | {
+        **figures,
+        "loop_ratio": loop,
+        "chunk_ratio": figures["chunk"]["median"] / figures["diffusers"]["median"],
+    }
+
+
+def _timed(function: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    arguments = parser.parse_args(argv)
+    pin_threads(1)
+    print(f"{machine()['cpu']}, one thread, {N_STEPS} steps, batch 1, milliseconds")
+    print(
+        f"{'network':14s}{'solver':12s}{'NFE':>4s}{'p50':>8s}{'p99':>8s}{'rival p50':>11s}"
+        f"{'loop p50':>10s}{'step p50':>10s}{'loop/step':>11s}"
+    )
+    rows = []
+    with torch.inference_mode():
+        for network in arguments.networks:
+            for solver in SOLVERS:
+                row = measure(network, solver, arguments.repeats)
+                rows.append(row)
+                print(
+                    f"{network:14s}{solver:12s}{row['nfe']:4d}{row['chunk']['median']:8.2f}"
+                    f"{row['chunk']['p99']:8.2f}{row['diffusers']['median']:11.2f}"
+                    f"{row['table_loop']['median']:10.3f}{row['step_loop']['median']:10.3f}"
+                    f"{row['loop_ratio']:11.2f}"
+                )
+    print(f"wrote {write_result('latency', {'rows': rows})}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Every option of every slot composes and builds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from kinoise.policy.build import build
+from kinoise.scripts import assembly, catalogue
+from kinoise.scripts.composing import compose
+from kinoise.scripts.verbs import VERBS
+
+GROUPS = catalogue.groups()
+POLICY_SLOTS = (
+    "encoder",
+    "network",
+    "path",
+    "objective",
+    "target",
+    "time",
+    "weight",
+    "sampler",
+    "optimizer",
+)
+CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]
+#: A network that predicts noise says nothing of x_0 where alpha vanishes: start later.
+COMPANIONS = {
+    "epsilon": ["policy.sampler.grid.start=0.99"],
+    "score": ["policy.sampler.grid.start=0.99"],
+}
+SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
+
+
+@pytest.mark.parametrize(("slot", "option"), CHOICES, ids=lambda value: str(value))
+def test_every_option_of_a_slot_builds_a_policy_that_trains_and_samples(
+    slot: str, option: str
+) -> None:
+    cfg = compose("train", [f"{slot}={option}", *COMPANIONS.get(option, [])])
+    node = assembly.plain(cfg.policy)
+    shapes = SHAPES["image" if option == "image" else "state"]
+    if option == "image":
+        node["encoder"]["image"]["width"] = 8
+    torch.manual_seed(0)
+    policy = build({**node, "obs_shapes": shapes, "action_dim": 2})
+    pixels = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
+    obs = {k: torch.randn(2, 2, 5) if k == "state" else pixels for k in shapes}
+    loss = policy.compute_loss({"obs": obs, "action": torch.randn(2, 16, 2)})
+    assert torch.isfinite(loss)
+    assert policy.eval().sample(obs).shape == (2, 16, 2)
+
+
+@pytest.mark.parametrize("task", GROUPS["task"])
+def test_every_task_makes_its_environment_and_expert(task: str) -> None:
+    cfg = compose("collect", [f"task={task}"])
+    shapes = assembly.env_shapes(cfg)
+    assert shapes is not None
+    assert set(cfg.task.obs_keys) <= set(shapes)
+    if cfg.task.expert is not None:
+        assert callable(instantiate(cfg.task.expert)())
+
+
+@pytest.mark.parametrize("experiment", GROUPS["experiment"])
+def test_every_experiment_composes(experiment: str) -> None:
+    cfg = compose("train", [f"experiment={experiment}"])
+    assert OmegaConf.to_container(cfg, resolve=True)
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_verb_has_a_config(verb: str) -> None:
+    compose(verb)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group in GROUPS for option in GROUPS[group]]
+)
+def test_every_option_says_what_it_is(group: str, option: str) -> None:
+    assert catalogue.description(catalogue.config_folder() / group / f"{option}.yaml")

@@ -1,0 +1,160 @@
+"""The whole stack at its smallest, through the command line, with real files and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.policy.checkpoint import read_meta
+from kinoise.scripts.cli import main
+
+#: A network and a schedule that train in a second.
+SMALL = [
+    "policy.network.width=32",
+    "policy.network.depth=2",
+    "trainer.warmup_steps=2",
+    "data.batch_size=16",
+    "n_threads=1",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> Path:
+    out = folder / "pick_place.zarr"
+    assert main(["collect", f"out={out}", "n_episodes=3", "n_workers=0"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, data: Path) -> Path:
+    out = folder / "run"
+    words = ["train", f"data.path={data}", f"run={out}", "trainer.n_steps=30", *SMALL]
+    assert main([*words, "evaluation.n_episodes=2", "evaluation.n_workers=0"]) == 0
+    return out
+
+
+def test_collecting_records_what_the_expert_saw_and_did(data: Path) -> None:
+    buffer = ReplayBuffer.open(data)
+    assert buffer.n_episodes == 3
+    assert buffer.attrs["env_id"] == "kinoise/PickPlace-v0"
+    assert buffer.attrs["control_rate_hz"] == 10.0
+    assert buffer.attrs["action"]["meaning"] == "absolute"
+    assert {"ee_pos", "cube_pos", "goal_pos", "action"} <= set(buffer.keys)
+
+
+def test_appending_continues_the_seeds(data: Path, tmp_path: Path) -> None:
+    grown, whole = tmp_path / "grown.zarr", tmp_path / "whole.zarr"
+    for words in (["n_episodes=1"], ["n_episodes=2", "append=true"]):
+        assert main(["collect", f"out={grown}", "n_workers=0", *words]) == 0
+    assert main(["collect", f"out={whole}", "n_workers=0", "n_episodes=3", "n_envs=1"]) == 0
+    a, b = ReplayBuffer.open(grown), ReplayBuffer.open(whole)
+    assert np.array_equal(a.read("action"), b.read("action"))
+    assert a.episode_ends.tolist() == b.episode_ends.tolist()
+
+
+def test_training_leaves_a_scored_checkpoint_and_curves(run: Path) -> None:
+    meta = read_meta(run)
+    assert meta["step"] == 30
+    assert set(meta["metrics"]) >= {"success", "score"}
+    assert (run / "metrics.jsonl").read_text().count("\n") >= 1
+
+
+def test_evaluation_does_not_depend_on_the_number_of_parallel_environments(
+    run: Path, tmp_path: Path
+) -> None:
+    seen = []
+    for n_envs, n_workers in ((1, 0), (4, 0), (16, 0), (2, 2)):
+        words = [f"n_envs={n_envs}", f"n_workers={n_workers}", "n_episodes=8", "videos=false"]
+        assert main(["eval", str(run), f"out={tmp_path}", *words]) == 0
+        seen.append(json.loads((tmp_path / "metrics.json").read_text())["episodes"])
+    assert seen[0] == seen[1] == seen[2] == seen[3]
+
+
+def test_evaluation_writes_one_page_with_video(run: Path, tmp_path: Path) -> None:
+    words = ["n_episodes=2", "n_workers=0", "n_steps=[1,2]"]
+    assert main(["eval", str(run), f"out={tmp_path}", *words]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:video/mp4;base64,") == 3
+    assert "<script src" not in page
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert [row["n_steps"] for row in metrics["sweep"]] == [1, 2]
+    assert metrics["chunk_ms_p50"] > 0
+
+
+def test_another_sampler_evaluates_the_same_checkpoint(run: Path, tmp_path: Path) -> None:
+    words = ["sampler=dpmpp_2m", "policy.sampler.n_steps=3", "n_episodes=1", "n_workers=0"]
+    assert main(["eval", str(run), f"out={tmp_path}", "videos=false", *words]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert (metrics["sampler"], metrics["nfe"]) == ("dpmpp_2m", 3)
+
+
+def test_control_runs_at_the_rate_of_the_task(run: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert main(["control", str(run), "seconds=1", f"out={tmp_path}"]) == 0
+    result = json.loads((tmp_path / "control.json").read_text())
+    assert result["ticks"] == 10
+    assert time.monotonic() - began >= 0.9
+
+
+def test_an_interrupted_training_resumes_from_where_it_stopped(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", f"data.path={data}", f"run={out}", *SMALL, "evaluation.n_episodes=0"]
+    command = [sys.executable, "-m", "kinoise.scripts.cli", *words, "trainer.n_steps=1000000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    _wait_for(out / "metrics.jsonl")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    stopped = read_meta(out)["step"]
+    assert "continue with resume=true" in said
+    assert main([*words, "resume=true", f"trainer.n_steps={stopped + 5}"]) == 0
+    assert read_meta(out)["step"] == stopped + 5
+
+
+def test_a_killed_training_leaves_a_readable_checkpoint(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", f"data.path={data}", f"run={out}", *SMALL, "evaluation.n_episodes=0"]
+    every = ["trainer.checkpoint_minutes=0.002", "trainer.n_steps=1000000"]
+    process = subprocess.Popen([sys.executable, "-m", "kinoise.scripts.cli", *words, *every])
+    _wait_for(out / "checkpoints" / "last")
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    step = read_meta(out)["step"]
+    assert main([*words, "resume=true", f"trainer.n_steps={step + 5}"]) == 0
+
+
+def test_a_killed_collection_leaves_whole_episodes(tmp_path: Path) -> None:
+    out = tmp_path / "data.zarr"
+    words = ["collect", f"out={out}", "n_episodes=1000", "n_workers=0", "n_envs=2"]
+    process = subprocess.Popen([sys.executable, "-m", "kinoise.scripts.cli", *words])
+    _wait_for(out / "data" / "action")
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    buffer = ReplayBuffer.open(out)
+    assert buffer.n_episodes >= 1
+    assert len(buffer.read("action")) == buffer.episode_ends[-1]
+    assert main(["collect", f"out={out}", "append=true", "n_episodes=1", "n_workers=0"]) == 0
+    assert ReplayBuffer.open(out).n_episodes == buffer.n_episodes + 1
+
+
+def _wait_for(path: Path, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and (path.is_dir() or path.stat().st_size)):
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
