@@ -15,6 +15,7 @@ from .errors import DatasetError, nearest
 from .keys import ACTION
 from .memory import load_steps
 from .replay_buffer import ReplayBuffer
+from .symmetry import Affine, SymmetryMap
 from .windows import Padding, WindowIndex, split_episodes
 
 LastBatch = Literal["drop", "wrap"]
@@ -36,6 +37,7 @@ class WindowLoader:
         batch_size: int,
         seed: int = 0,
         last_batch: LastBatch = "drop",
+        symmetry: SymmetryMap | None = None,
     ) -> None:
         """Serve windows over steps in memory; `load_windows` builds both from a data set.
 
@@ -46,6 +48,7 @@ class WindowLoader:
             seed: Decides the order of every epoch.
             last_batch: What becomes of an epoch's windows that fill no whole batch: "drop" leaves
                 them out (other ones each epoch), "wrap" fills up with the epoch's first.
+            symmetry: Applied to half of the windows of every batch, if given.
 
         Raises:
             DatasetError: The seed is negative, or the batch size is below 1 or, under "drop",
@@ -66,6 +69,7 @@ class WindowLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.steps = dict(steps)
+        self.symmetry = symmetry
         whole, rest = divmod(len(windows), batch_size)
         self.batches_per_epoch = whole + (1 if rest and last_batch == "wrap" else 0)
         self._epoch = -1
@@ -84,7 +88,8 @@ class WindowLoader:
         chosen = order[begin : begin + self.batch_size]
         if len(chosen) < self.batch_size:
             chosen = np.take(order, np.arange(begin, begin + self.batch_size), mode="wrap")
-        return self.gather(chosen)
+        batch = self.gather(chosen)
+        return batch if self.symmetry is None else self.symmetry.some(batch, self.seed, step)
 
     def gather(self, chosen: NDArray[np.int64]) -> Batch:
         """Return the windows with these numbers, in this order, as `batch` does."""
@@ -152,6 +157,7 @@ def load_windows(
     split_seed: int = 0,
     memory_bytes: int = 2 << 30,
     scratch: str | Path | None = None,
+    symmetry: Mapping[str, Affine] | None = None,
 ) -> Loaders:
     """Load a data set and serve its windows.
 
@@ -172,6 +178,7 @@ def load_windows(
         split_seed: Decides which; apart from `seed`, so that training seeds share one split.
         memory_bytes: See `memory.load_steps`.
         scratch: See `memory.load_steps`.
+        symmetry: Of the task, {key: (matrix, offset)}; doubles the training data.
 
     Raises:
         DatasetError: A key is unknown or damaged, sizes contradict, or too little data.
@@ -185,7 +192,11 @@ def load_windows(
         n_episodes or buffer.n_episodes, validation_fraction, split_seed
     )
 
-    def serve(episodes: NDArray[np.int64], last: LastBatch) -> WindowLoader:
+    both_ways = SymmetryMap(symmetry, steps) if symmetry else None
+
+    def serve(
+        episodes: NDArray[np.int64], last: LastBatch, symmetry: SymmetryMap | None = None
+    ) -> WindowLoader:
         windows = WindowIndex.build(
             buffer.episode_ends,
             n_obs_steps=n_obs_steps,
@@ -196,10 +207,12 @@ def load_windows(
             pad_after=pad_after,
             episodes=episodes,
         )
-        return WindowLoader(steps, windows, batch_size=batch_size, seed=seed, last_batch=last)
+        return WindowLoader(
+            steps, windows, batch_size=batch_size, seed=seed, last_batch=last, symmetry=symmetry
+        )
 
     return Loaders(
-        train=serve(train, last_batch),
+        train=serve(train, last_batch, both_ways),
         validation=serve(validation, "wrap") if len(validation) else None,
         train_episodes=train,
         validation_episodes=validation,

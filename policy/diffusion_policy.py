@@ -140,9 +140,10 @@ class DiffusionPolicy(nn.Module):
                 noise independent of its company.
             edit: applied to every normalised x_0 estimate, before the clamp.
         """
-        condition = self.network.condition(self.encode(obs))
-        batch = next(iter(obs.values())).shape[0]
         plan = self._sampling_plan()
+        batch = next(iter(obs.values())).shape[0]
+        here = {key: value.to(plan.device) for key, value in obs.items()}
+        condition = self.network.condition(self.encode(here))
         denoise, clip = self.network.denoise, self.clip_sample
 
         def estimate(k: int, x: Tensor) -> Tensor:

@@ -20,10 +20,11 @@ from .checkpoint import (
     save_checkpoint,
 )
 from .diffusion_policy import DiffusionPolicy
-from .errors import PolicyError
+from .errors import PolicyError, unknown_name
 from .interrupt import stop_at_interrupt
 from .training_log import TrainingLog
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 Batch = Mapping[str, Any]
 #: Scores a checkpoint folder, e.g. by rollouts; "success" and "score" choose the best one.
 Evaluate = Callable[[Path], Mapping[str, float]]
@@ -44,7 +45,8 @@ class Trainer:
         clip_norm: bound on the gradient's norm.
         accumulation: micro-batches an optimizer step.
         ema_decay: decay of the weights' average, warmed up (diffusers' EMAModel).
-        precision: "float32" or "bfloat16" (autocast of the forward pass).
+        precision: "float32", "bfloat16" (autocast of the forward pass), or "auto": bfloat16 where
+            the processor multiplies it natively.
         seed: everything random in training follows from it and the step.
         log_every: steps between records.
         checkpoint_minutes: wall time between checkpoints.
@@ -66,7 +68,7 @@ class Trainer:
         clip_norm: float = 1.0,
         accumulation: int = 1,
         ema_decay: float = 0.999,
-        precision: str = "float32",
+        precision: str = "auto",
         seed: int = 0,
         log_every: int = 50,
         checkpoint_minutes: float = 5.0,
@@ -75,14 +77,13 @@ class Trainer:
     ) -> None:
         from diffusers.training_utils import EMAModel
 
-        if precision not in ("float32", "bfloat16"):
-            raise PolicyError(f"precision must be 'float32' or 'bfloat16', not '{precision}'")
         self.policy, self.config, self.folder = policy, config, Path(folder)
         self.n_steps, self.learning_rate, self.warmup_steps = n_steps, learning_rate, warmup_steps
         self.clip_norm, self.accumulation, self.seed = clip_norm, accumulation, seed
         self.log_every, self.checkpoint_minutes = log_every, checkpoint_minutes
         self.evaluate_every, self.best_by = evaluate_every, best_by
-        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+        self.device = policy.normalizer.get_buffer("scale:action").device
+        self.autocast = _autocast(precision, self.device)
         self.parameters = dict(policy.named_parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
@@ -159,7 +160,7 @@ class Trainer:
             shadow.copy_(parameter.detach())  # policy.safetensors holds the average
             parameter.data.copy_(_take(state, f"weights.{name}", folder))
             for key in ("exp_avg", "exp_avg_sq", "step"):
-                adam[parameter][key] = _take(state, f"{key}.{name}", folder)
+                adam[parameter][key] = _take(state, f"{key}.{name}", folder).to(self.device)
 
     def _rate(self) -> float:
         """Return the learning rate of the coming step: linear warm-up, then a cosine to zero."""
@@ -171,13 +172,13 @@ class Trainer:
     def _train_step(self, batches: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.device)
         for micro in range(self.accumulation):
             number = self.step * self.accumulation + micro
             # Reseeding at every micro-batch leaves no random state to save.
             torch.manual_seed(self.seed * 1_000_003 + number)
             with self.autocast:
-                loss = self.policy.compute_loss(batches(number))
+                loss = self.policy.compute_loss(_to(self.device, batches(number)))
             (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / self.accumulation
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm)
@@ -225,6 +226,22 @@ class Trainer:
         for old in folder.glob("step_*"):
             if old.resolve() not in kept:
                 shutil.rmtree(old)
+
+
+def _autocast(precision: str, device: torch.device) -> torch.autocast:
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    if precision == "auto":
+        native = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+        precision = "bfloat16" if native else "float32"
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _to(device: torch.device, batch: Any) -> Any:
+    """Return the batch with its tensors on the device."""
+    if isinstance(batch, Mapping):
+        return {key: _to(device, value) for key, value in batch.items()}
+    return batch.to(device)
 
 
 def _take(state: Mapping[str, Tensor], key: str, folder: Path) -> Tensor:

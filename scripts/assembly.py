@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from kinoise.datasets.loader import Loaders
+    from kinoise.datasets.loader import Loaders, WindowLoader
     from kinoise.datasets.replay_buffer import ReplayBuffer
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
     from kinoise.policy.diffusion_policy import DiffusionPolicy
@@ -86,6 +86,8 @@ def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
 
 def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
     """Return the training and validation loaders of a configuration."""
+    from hydra.utils import instantiate
+
     from kinoise.datasets.loader import load_windows
 
     return load_windows(
@@ -99,6 +101,7 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
         padding=cfg.data.padding,
         n_episodes=cfg.data.n_episodes,
         validation_fraction=cfg.data.validation_fraction,
+        symmetry=instantiate(cfg.task.symmetry) if cfg.data.use_symmetry else None,
     )
 
 
@@ -111,8 +114,10 @@ def fill_dimensions(node: Mapping[str, Any], buffer: ReplayBuffer, obs_keys: lis
     }
 
 
-def build_policy(node: Mapping[str, Any], buffer: ReplayBuffer, seed: int) -> DiffusionPolicy:
-    """Build an untrained policy, seeded, its normaliser fitted to the data set."""
+def build_policy(
+    node: Mapping[str, Any], buffer: ReplayBuffer, loader: WindowLoader, seed: int, device: str
+) -> DiffusionPolicy:
+    """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
     from kinoise.datasets.statistics import compute_statistics
@@ -120,12 +125,18 @@ def build_policy(node: Mapping[str, Any], buffer: ReplayBuffer, seed: int) -> Di
 
     torch.manual_seed(seed)
     policy: DiffusionPolicy = build(node)
-    policy.fit_normalizer(compute_statistics(buffer, policy.normalizer.keys))
-    return policy
+    statistics = compute_statistics(buffer, policy.normalizer.keys)
+    if loader.symmetry is not None:
+        statistics = loader.symmetry.both(statistics, loader.steps)
+    policy.fit_normalizer(statistics)
+    return policy.to(device)
 
 
 def load_controller(
-    checkpoint: str, sampler: Mapping[str, Any] | None = None, batch_size: int = 1
+    checkpoint: str,
+    sampler: Mapping[str, Any] | None = None,
+    batch_size: int = 1,
+    device: str = "cpu",
 ) -> RecedingHorizonController:
     """Load a checkpoint as a controller that computes on one thread, reproducibly."""
     import torch
@@ -135,11 +146,15 @@ def load_controller(
 
     # The number of threads changes the rounding of a matmul, and so the episodes.
     torch.set_num_threads(1)
-    return RecedingHorizonController.of(load_policy(checkpoint, sampler=sampler), batch_size)
+    policy = load_policy(checkpoint, sampler=sampler, device=device)
+    return RecedingHorizonController.of(policy, batch_size)
 
 
 def controller_factory(
-    checkpoint: str | Path, sampler: Mapping[str, Any] | None = None, batch_size: int = 1
+    checkpoint: str | Path,
+    sampler: Mapping[str, Any] | None = None,
+    batch_size: int = 1,
+    device: str = "cpu",
 ) -> Any:
     """Return a picklable factory of controllers for rollout workers."""
-    return partial(load_controller, str(checkpoint), sampler, batch_size)
+    return partial(load_controller, str(checkpoint), sampler, batch_size, device)

@@ -63,7 +63,9 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     checkpoint = find_checkpoint(cfg.checkpoint)
     task = assembly.task_of(cfg, checkpoint)
     sampler = assembly.sampler_of(cfg)
-    controller = partial(assembly.controller_factory, checkpoint, batch_size=cfg.batch_size)
+    controller = partial(
+        assembly.controller_factory, checkpoint, batch_size=cfg.batch_size, device=cfg.device
+    )
     make_env = assembly.make_env(task)
     roll = partial(
         roll_out,

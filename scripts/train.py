@@ -30,7 +30,7 @@ def train(cfg: DictConfig) -> Path:
     buffer = assembly.open_data(cfg)
     loaders = assembly.load_windows(cfg, buffer)
     node = assembly.fill_dimensions(assembly.plain(cfg.policy), buffer, list(cfg.task.obs_keys))
-    policy = assembly.build_policy(node, buffer, cfg.seed)
+    policy = assembly.build_policy(node, buffer, loaders.train, cfg.seed, cfg.device)
     trainer = _trainer(cfg, policy, {**assembly.plain(cfg), "policy": node})
     n_parameters = sum(p.numel() for p in policy.parameters())
     print(

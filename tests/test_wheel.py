@@ -16,7 +16,12 @@ ROOMS = ("policy", "envs", "datasets", "configs", "scripts")
 BUILD_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 # Overrides that leave of the demo the smallest run that still passes through every stage.
-TINY_DEMO: tuple[str, ...] = ()
+TINY_DEMO = (
+    "n_demonstrations=3",
+    "train=['trainer.n_steps=20','data.batch_size=16','evaluation.n_episodes=0']",
+    "eval=['n_episodes=2']",
+    "control=['seconds=1']",
+)
 
 
 @pytest.fixture(scope="module")

@@ -268,3 +268,23 @@ def test_the_human_push_t_pictures_come_over_bit_for_bit(tmp_path: Path, pusht_h
     for start in range(0, 25_650, 1000):
         expected = source["data/img"][start : start + 1000]
         assert buffer.read("img", start, start + 1000).tobytes() == expected.tobytes()
+
+
+def test_a_part_of_a_vector_can_be_named_on_the_way(tmp_path: Path) -> None:
+    arrays = write_foreign(tmp_path / "foreign.zarr")
+    report = import_diffusion_policy(
+        tmp_path / "foreign.zarr", tmp_path / "ours", derived={"agent_pos": ("state", 1, 3)}
+    )
+    assert "agent_pos" in report.keys
+    part = ReplayBuffer.open(tmp_path / "ours").read("agent_pos")
+    assert np.array_equal(part, arrays["state"][:, 1:3])
+
+
+@pytest.mark.parametrize(
+    "derived", [{"x": ("stat", 0, 2)}, {"x": ("state", 2, 9)}, {"action": ("state", 0, 2)}]
+)
+def test_a_part_that_does_not_exist_is_refused(tmp_path: Path, derived: dict[str, Any]) -> None:
+    write_foreign(tmp_path / "foreign.zarr")
+    with pytest.raises(DatasetError, match="cannot derive"):
+        import_diffusion_policy(tmp_path / "foreign.zarr", tmp_path / "ours", derived=derived)
+    assert not (tmp_path / "ours").exists()

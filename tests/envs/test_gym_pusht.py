@@ -140,7 +140,7 @@ def test_replaying_the_human_actions_gives_back_the_recorded_episodes(env: GymPu
     assert worst[:, 2:4].max() < 0.2
     assert np.median(worst[:, 2:4]) < 1e-4
     assert worst[:, 4].max() < 3e-3
-    # What the humans reached (DESIGN section 6).
+    # What the humans reached.
     assert np.mean([c[-1] for c in coverage]) == pytest.approx(0.899, abs=1e-3)
     best = np.array([c.max() for c in coverage])
     assert geometry.score(best).mean() == pytest.approx(0.946, abs=1e-3)

@@ -146,7 +146,7 @@ def test_a_solver_converges_at_its_order_on_a_mixture(
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpmpp_2m", "unipc", "heun", "flow_euler"])
 def test_samples_of_a_mixture_have_its_distribution(name: str) -> None:
-    """Energy distance of 3000 samples; its null 95 % quantile is 1.8e-3 (DESIGN, section 4)."""
+    """Energy distance of 3000 samples; its null 95 % quantile is 1.8e-3."""
     path = VPLinear()
     generator = torch.Generator().manual_seed(5)
     grid = Karras(sigma_min=0.005) if name == "heun" else UniformTime()

@@ -1,0 +1,65 @@
+"""Augmentation by a symmetry: half the windows, always the same ones, whole windows only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kinoise.datasets.errors import DatasetError
+from kinoise.datasets.loader import WindowLoader
+from kinoise.datasets.symmetry import SymmetryMap
+from kinoise.datasets.windows import WindowIndex
+
+FLIP = {"x": (-np.eye(2), np.array([10.0, 0.0])), "action": (-np.eye(1), np.zeros(1))}
+
+
+def _loader(symmetry: bool) -> WindowLoader:
+    rng = np.random.default_rng(0)
+    steps = {
+        "x": torch.from_numpy(rng.normal(size=(200, 2)).astype(np.float32)),
+        "free": torch.from_numpy(rng.normal(size=(200, 3)).astype(np.float32)),
+        "action": torch.from_numpy(rng.normal(size=(200, 1)).astype(np.float32)),
+    }
+    windows = WindowIndex.build(np.array([80, 200]), n_obs_steps=2, horizon=8, n_action_steps=4)
+    mapped = SymmetryMap(FLIP, steps) if symmetry else None
+    return WindowLoader(steps, windows, batch_size=64, seed=4, symmetry=mapped)
+
+
+def test_a_window_is_either_itself_or_wholly_its_image() -> None:
+    plain, both = _loader(False).batch(3), _loader(True).batch(3)
+    image = {
+        "x": torch.tensor([10.0, 0.0]) - plain["obs"]["x"],
+        "action": -plain["action"],
+    }
+    flipped = (both["action"] == image["action"]).all(-1).all(-1)
+    assert 16 < int(flipped.sum()) < 48
+    expected_action = torch.where(flipped[:, None, None], image["action"], plain["action"])
+    expected_x = torch.where(flipped[:, None, None], image["x"], plain["obs"]["x"])
+    torch.testing.assert_close(both["action"], expected_action)
+    torch.testing.assert_close(both["obs"]["x"], expected_x)
+    assert torch.equal(both["obs"]["free"], plain["obs"]["free"])
+
+
+def test_the_choice_is_a_function_of_seed_and_step() -> None:
+    first, again = _loader(True), _loader(True)
+    again.batch(9)
+    assert torch.equal(first.batch(5)["action"], again.batch(5)["action"])
+
+
+def test_statistics_cover_the_images_too() -> None:
+    loader = _loader(True)
+    assert loader.symmetry is not None
+    x = loader.steps["x"].numpy()
+    stats = loader.symmetry.both(
+        {"x": {"min": x.min(0)}, "free": {"min": np.zeros(3)}}, loader.steps
+    )
+    np.testing.assert_allclose(
+        stats["x"]["max"][0], max(x[:, 0].max(), 10 - x[:, 0].min()), rtol=1e-6
+    )
+    assert stats["free"] == {"min": pytest.approx(np.zeros(3))}
+
+
+def test_a_symmetry_of_another_size_is_refused() -> None:
+    with pytest.raises(DatasetError, match="choose the task's own"):
+        SymmetryMap({"x": (np.eye(3), np.zeros(3))}, {"x": torch.zeros(5, 2)})
