@@ -23,10 +23,10 @@ demo: $(STAMP)
 	$(BIN)/kinoise demo
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)
-	$(BIN)/pytest -m ''
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m ''
 
 check: $(STAMP)
 	$(BIN)/ruff check .

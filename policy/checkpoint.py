@@ -84,16 +84,25 @@ def save_checkpoint(
         step: optimizer steps taken.
         metrics: anything JSON can hold.
         training: raw weights and optimizer state, for resuming.
+
+    Raises:
+        PolicyError: the disk refuses, being full for example; what was there is as it was.
     """
     path = Path(path)
     meta = {"format": FORMAT, "step": step, "metrics": metrics or {}, "versions": versions()}
-    with atomic_folder(path) as folder:
-        save_file(_packed(weights), folder / "policy.safetensors")
-        save_file(_packed(table.tensors()), folder / "table.safetensors")
-        if training is not None:
-            save_file(_packed(training), folder / "training.safetensors")
-        (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
-        (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
+    tensors = {"policy": weights, "table": table.tensors(), "training": training or {}}
+    try:
+        with atomic_folder(path) as folder:
+            for name, group in tensors.items():
+                if group:
+                    save_file(_packed(group), folder / f"{name}.safetensors")
+            (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
+            (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
+    except (SafetensorError, OSError) as error:
+        raise PolicyError(
+            f"cannot write checkpoint '{path}' at step {step}: {error}; free some space and "
+            "continue with resume=true; earlier checkpoints are kept"
+        ) from error
     return path
 
 

@@ -142,7 +142,7 @@ class DiffusionPolicy(nn.Module):
         """
         plan = self._sampling_plan()
         batch = next(iter(obs.values())).shape[0]
-        here = {key: value.to(plan.device) for key, value in obs.items()}
+        here = {key: obs[key].to(plan.device) for key in self.obs_shapes if key in obs}
         condition = self.network.condition(self.encode(here))
         denoise, clip = self.network.denoise, self.clip_sample
 

@@ -91,7 +91,8 @@ class Normalizer(nn.Module):
         """Return `value` `[..., *shape]` in normalised units; keys unknown here pass unchanged."""
         if key not in self.keys:
             return value
-        return (value - self._centre(key)) / self._scale(key)
+        centre = self._centre(key)
+        return (value.to(centre.dtype) - centre) / self._scale(key)
 
     def unnormalize(self, key: str, value: Tensor) -> Tensor:
         """Return the normalised `value` in the data's own units."""

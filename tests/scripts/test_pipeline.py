@@ -158,3 +158,16 @@ def _wait_for(path: Path, seconds: float = 60.0) -> None:
     while not (path.exists() and (path.is_dir() or path.stat().st_size)):
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.05)
+
+
+def test_an_image_policy_goes_the_same_way(tmp_path: Path) -> None:
+    data, run = tmp_path / "data.zarr", tmp_path / "run"
+    task = ["task=pick_place_image", "task.env.image_size=64"]
+    assert main(["collect", *task, f"out={data}", "n_episodes=1", "n_workers=0"]) == 0
+    assert ReplayBuffer.open(data)["image_front"].dtype == np.uint8
+    small = ["policy.encoder.image.width=8", "data.batch_size=4", "trainer.n_steps=2"]
+    words = ["train", *task, "encoder=image", f"data.path={data}", f"run={run}", *small]
+    assert main([*words, "n_threads=1", "evaluation.n_episodes=0"]) == 0
+    words = ["eval", str(run), "n_episodes=1", "n_workers=0", "n_envs=1", "videos=false"]
+    assert main([*words, f"out={tmp_path}"]) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["task"] == "pick_place_image"
