@@ -90,6 +90,11 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
 
     from kinoise.datasets.loader import load_windows
 
+    # By default a chunk may start at every step: what is never seen as the present step, such as
+    # the end of a short episode, is never learnt as a place to plan from.
+    pad_after = cfg.data.pad_after
+    if pad_after is None:
+        pad_after = cfg.policy.horizon - cfg.policy.n_obs_steps
     return load_windows(
         buffer,
         obs_keys=list(cfg.task.obs_keys),
@@ -99,6 +104,7 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
         batch_size=cfg.data.batch_size,
         seed=cfg.seed,
         padding=cfg.data.padding,
+        pad_after=pad_after,
         n_episodes=cfg.data.n_episodes,
         validation_fraction=cfg.data.validation_fraction,
         symmetry=instantiate(cfg.task.symmetry) if cfg.data.use_symmetry else None,
