@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig) -> None:
-    """Print the report on the data set at `path` and draw it."""
+    """Print the report on the data set and draw it."""
     from kinoise.datasets.inspection import inspect
     from kinoise.datasets.plotting import plot
 
-    print(inspect(cfg.path).to_text())
+    print(inspect(cfg.data).to_text())
     if cfg.plot is not False:
-        drawing = Path(cfg.plot or Path(cfg.path).with_suffix(".png"))
-        plot(cfg.path, drawing)
+        drawing = Path(cfg.plot or Path(cfg.data).with_suffix(".png"))
+        plot(cfg.data, drawing)
         print(f"plot {drawing}")

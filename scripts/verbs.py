@@ -62,7 +62,7 @@ VERBS = {
             "inspect",
             "say what a data set holds and what would hurt training",
             (("kinoise inspect data/pusht_human.zarr", "contents, warnings and a plot"),),
-            (Positional("path", "PATH", "data set to look at"),),
+            (Positional("data", "DATA", "data set to look at"),),
         ),
         Verb(
             "train",

@@ -109,7 +109,7 @@ def test_mistakes_in_the_slots_are_named() -> None:
         tiny.policy(n_action_steps=8)
     cosine = {"_target_": "kinoise.policy.paths.VPCosine"}
     epsilon = {"_target_": "kinoise.policy.objectives.Denoising", "target": "epsilon"}
-    with pytest.raises(PolicyError, match=r"start later \(sampler.grid.start=0.999\)"):
+    with pytest.raises(PolicyError, match=r"start later \(policy.sampler.grid.start=0.999\)"):
         tiny.policy(path=cosine, objective=epsilon)
     with pytest.raises(PolicyError, match="lacks \\['keypoint'\\]"):
         tiny.policy().sample({"agent_pos": torch.zeros(1, 2, 2)})
