@@ -81,18 +81,17 @@ def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
             by the next row, so copy what must outlive the call.
         noises: standard normal `[1 + M, B, H, Da]`: the initial noise, then the fresh ones.
     """
-    shape = noises.shape[1:]
-    n = table.n_evaluations
-    rows = table.rows(noises)
-    history = noises.new_zeros(1 + n + table.n_noises, shape.numel())
-    history[0] = noises[0].reshape(-1)
+    n, rows = table.n_evaluations, table.rows(noises)
+    # The columns of the table: the initial noise, the estimates to come, the fresh noises.
+    history = noises.new_zeros(1 + n + table.n_noises, *noises.shape[1:])
+    columns = history.unbind()
+    columns[0].copy_(noises[0])
     if table.n_noises:
-        history[1 + n :] = noises[1:].reshape(table.n_noises, -1)
-    columns = history.T
-    state = noises.new_empty(shape.numel())
-    chunk = state.view(shape)
-    slots = [row.view(shape) for row in history[1 : 1 + n].unbind()]
+        history[1 + n :] = noises[1:]
+    matrix = history.view(len(columns), -1).T
+    state = noises.new_empty(len(matrix))
+    chunk = state.view(noises.shape[1:])
     for k in range(n):
-        torch.mv(columns, rows[k], out=state)
-        slots[k].copy_(estimate(k, chunk))
-    return torch.mv(columns, rows[n]).view(shape)
+        torch.mv(matrix, rows[k], out=state)
+        columns[1 + k].copy_(estimate(k, chunk))
+    return torch.mv(matrix, rows[n]).view(noises.shape[1:])
