@@ -95,7 +95,7 @@ class DiffusionPolicy(nn.Module):
         if bool((level.det.abs() < 1e-8).any()):
             raise PolicyError(
                 f"target '{self.objective.target}' cannot give x_0 where alpha = 0; "
-                "start later (policy.sampler.grid.start=0.999) or predict 'v_prediction' or 'sample'"
+                "start later (policy.sampler.grid.start=0.999) or predict 'v_prediction'"
             )
         self._plan: _Plan | None = None
 
