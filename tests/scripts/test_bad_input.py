@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from kinoise.datasets.replay_buffer import ReplayBuffer
 from kinoise.scripts.cli import main
@@ -100,6 +101,21 @@ def test_nan_actions_are_refused_where_they_arise(data: Path) -> None:
         with pytest.raises(DatasetError, match="action"):
             buffer.append_episode({**episode, "action": action})
     assert ReplayBuffer.open(data).n_episodes == 2
+
+
+def test_nan_actions_of_a_foreign_data_set_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    action = np.zeros((20, 2), np.float32)
+    action[7, 1] = np.nan
+    root = zarr.open_group(str(tmp_path / "foreign.zarr"), mode="w", zarr_format=2)
+    root.create_group("data").create_array("action", data=action)
+    root.create_group("meta").create_array("episode_ends", data=np.array([20]))
+    out = tmp_path / "out.zarr"
+    line = _complaint(capsys, ["import", str(tmp_path / "foreign.zarr"), str(out)])
+    assert "action" in line
+    assert "holds nan at step 7" in line
+    assert not out.exists()
 
 
 def test_a_source_that_is_no_data_set_is_refused(
