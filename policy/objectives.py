@@ -13,6 +13,9 @@ from .targets import frame
 from .times import TimeDistribution, Uniform
 from .weights import Weight
 
+#: The earliest time of training.
+EARLIEST = 1e-5
+
 Network = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -50,7 +53,8 @@ class Denoising:
             generator: the source of times and noise, on the CPU.
         """
         batch, horizon, _ = sample.shape
-        t = self.times.sample(batch, horizon, generator).to(sample)
+        # At t = 0 there is no noise, and targets that divide by sigma are not defined.
+        t = self.times.sample(batch, horizon, generator).to(sample).clamp(min=EARLIEST)
         noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
         per_token = t[:, None, None] if t.ndim == 1 else t[:, :, None]
         level = frame(self.target, path, per_token)

@@ -139,6 +139,13 @@ class VPCosine(VariancePreserving):
         remaining = math.pi / 2 * (1 - t) / (1 + self.offset)
         return torch.sin(remaining) / self._start
 
+    def sigma(self, t: Tensor) -> Tensor:
+        # 1 - alpha^2 as a product of sines: the difference itself rounds to zero near t = 0.
+        passed = math.pi / 2 * t / (1 + self.offset)
+        start = math.pi / 2 * self.offset / (1 + self.offset)
+        product = torch.sin(passed) * torch.sin(passed + 2 * start)
+        return product.clamp(min=0).sqrt() / self._start
+
     def alpha_rate(self, t: Tensor) -> Tensor:
         return -torch.sin(self._phase(t)) * (math.pi / 2) / (1 + self.offset) / self._start
 

@@ -31,8 +31,25 @@ def _perfect(target: str, path: LinearFlow | VPCosine | VPLinear) -> object:
 def test_a_perfect_network_has_no_loss(target: str, times: Uniform) -> None:
     path = VPCosine()
     objective = Denoising(target, times)
-    loss = objective.loss(_perfect(target, path), path, CHUNK)
+    generator = torch.Generator().manual_seed(0)
+    loss = objective.loss(_perfect(target, path), path, CHUNK, generator=generator)
     assert loss < 1e-4
+
+
+class AtTheData:
+    """Draws only t = 0, where there is no noise to speak of."""
+
+    def sample(self, batch: int, horizon: int, generator: torch.Generator | None = None) -> Tensor:
+        return torch.zeros(batch)
+
+
+@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("path", [LinearFlow(), VPLinear(), VPCosine()])
+def test_the_loss_is_finite_even_where_the_path_has_no_noise(
+    target: str, path: LinearFlow | VPLinear | VPCosine
+) -> None:
+    loss = Denoising(target, AtTheData()).loss(lambda x, t: torch.zeros_like(x), path, CHUNK)
+    assert torch.isfinite(loss)
 
 
 def test_with_the_snr_weight_every_target_has_the_epsilon_loss() -> None:

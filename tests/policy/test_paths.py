@@ -49,3 +49,10 @@ def test_a_path_takes_one_time_a_token(path: Path) -> None:
 def test_variance_preserving_paths_preserve_variance(path: Path) -> None:
     total = path.alpha(INSIDE) ** 2 + path.sigma(INSIDE) ** 2
     torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-12)
+
+
+def test_the_noise_does_not_vanish_by_rounding_just_after_the_data(path: Path) -> None:
+    t = torch.tensor([1e-6, 1e-5, 1e-4])
+    torch.testing.assert_close(path.sigma(t).double(), path.sigma(t.double()), rtol=1e-3, atol=0)
+    assert (path.sigma(t) > 0).all()
+    assert torch.isfinite(path.sigma_rate(t)).all()
