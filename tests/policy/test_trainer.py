@@ -37,16 +37,24 @@ def _interrupted_at(step: int) -> Any:
 NODES = {**{name: tiny.node(name) for name in tiny.NETWORKS}, "image": tiny.image_node()}
 
 
-@pytest.mark.parametrize("name", list(NODES))
-def test_a_resumed_training_is_bitwise_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
+RUNS = [
+    *((name, 12 if name == "image" else 40) for name in NODES),
+    *(pytest.param(name, 4000, marks=pytest.mark.slow) for name in tiny.NETWORKS),
+]
+
+
+@pytest.mark.parametrize(("name", "n_steps"), RUNS)
+def test_a_resumed_training_is_bitwise_the_uninterrupted_one(
+    name: str, n_steps: int, tmp_path: Path
+) -> None:
     node = NODES[name]
     shapes = node["obs_shapes"]
 
     def batches(number: int) -> dict[str, Any]:
         return tiny.batch(number, 4, shapes)
 
-    settings = {"n_steps": 12 if name == "image" else 40, "accumulation": 2}
-    half = settings["n_steps"] // 2
+    settings = {"n_steps": n_steps, "accumulation": 2}
+    half = n_steps // 2
     whole = _trainer(tmp_path / "whole", node, **settings).fit(batches)
     first = _trainer(tmp_path / "parts", node, **settings)
     first.fit(batches, on_step=_interrupted_at(half))
