@@ -1,7 +1,7 @@
 """Augmentation by an exact symmetry: affine maps of observations and actions.
 
-A symmetry is {key: (matrix [n, n], offset [n])} on the key's flattened value. Keys it does not name
-are unchanged by it; it must name the action or some observation, and be its own inverse or not.
+A symmetry is {key: (matrix [n, n], offset [n])} on the key's flattened value; keys that it does not
+name are unchanged by it.
 """
 
 from __future__ import annotations

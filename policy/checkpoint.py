@@ -106,6 +106,15 @@ def save_checkpoint(
     return path
 
 
+def record_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Add metrics to a checkpoint's meta.json, atomically; its tensors stay as they are."""
+    meta = read_meta(path)
+    meta["metrics"] = {**meta["metrics"], **metrics}
+    temporary = path / f".meta.json.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(meta, indent=2) + "\n")
+    temporary.replace(path / "meta.json")
+
+
 def link(target: Path, name: str) -> None:
     """Point the relative link `name` beside `target` to it, atomically."""
     temporary = target.parent / f".{name}.{os.getpid()}.tmp"

@@ -17,6 +17,7 @@ from .checkpoint import (
     link,
     read_meta,
     read_tensors,
+    record_metrics,
     save_checkpoint,
 )
 from .diffusion_policy import DiffusionPolicy
@@ -189,21 +190,22 @@ class Trainer:
         return total, norm
 
     def _checkpoint(self, evaluate: Evaluate | None, log: TrainingLog) -> Path:
-        folder = self._save({})
+        folder = self._save()
+        # Linked before the rollouts: a kill during them loses nothing.
+        link(folder, "last")
         if evaluate is not None:
             metrics = dict(evaluate(folder))
             log.write(self.step, **{f"eval/{key}": value for key, value in metrics.items()})
             merit = metrics[self.best_by]
             better, self.best = merit >= self.best, max(merit, self.best)
-            folder = self._save(metrics)
+            record_metrics(folder, {**metrics, "best": self.best})
             if better:
                 link(folder, "best")
             self.policy.train()
-        link(folder, "last")
         self._prune()
         return folder
 
-    def _save(self, metrics: Mapping[str, float]) -> Path:
+    def _save(self) -> Path:
         state = {f"weights.{name}": value for name, value in self.parameters.items()}
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
@@ -215,7 +217,7 @@ class Trainer:
             weights={**self.policy.state_dict(), **averaged},
             table=self.policy.table,
             step=self.step,
-            metrics={**metrics, "best": self.best} if math.isfinite(self.best) else metrics,
+            metrics={"best": self.best} if math.isfinite(self.best) else {},
             training=state,
         )
 

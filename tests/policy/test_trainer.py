@@ -99,6 +99,16 @@ def test_the_best_checkpoint_by_success_is_kept_beside_the_last(tmp_path: Path) 
     assert read_meta(tmp_path / "checkpoints" / "last")["step"] == 40
 
 
+def test_a_checkpoint_is_the_last_one_before_its_rollouts_begin(tmp_path: Path) -> None:
+    def evaluate(folder: Path) -> dict[str, float]:
+        assert (tmp_path / "checkpoints" / "last").resolve() == folder.resolve()
+        load_policy(tmp_path)
+        return {"success": 1.0}
+
+    _trainer(tmp_path, tiny.node(), n_steps=4).fit(tiny.batch, evaluate=evaluate)
+    assert read_meta(tmp_path)["metrics"] == {"success": 1.0, "best": 1.0}
+
+
 def test_the_learning_rate_warms_up_and_falls_to_zero(tmp_path: Path) -> None:
     _trainer(tmp_path, tiny.node(), learning_rate=1.0, warmup_steps=10).fit(tiny.batch)
     rates = [record["lr"] for record in read_log(tmp_path / "metrics.jsonl")]
