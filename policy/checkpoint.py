@@ -172,6 +172,7 @@ def load_policy(
     *,
     device: str | torch.device = "cpu",
     sampler: Mapping[str, Any] | Sampler | None = None,
+    guidance: Sequence[Any] | None = None,
     allow: Sequence[str] = (),
 ) -> DiffusionPolicy:
     """Load a policy for running: averaged weights, evaluation mode, no pickle.
@@ -180,6 +181,7 @@ def load_policy(
         path: a checkpoint folder, or a run folder (its best checkpoint, else its last).
         device: where the policy computes.
         sampler: another sampler than the stored one, as a configuration node or object.
+        guidance: other edits of the x_0 estimate than the stored ones, as nodes or objects.
         allow: packages outside Kinoise whose classes the checkpoint may name.
 
     Raises:
@@ -191,6 +193,8 @@ def load_policy(
         node["sampler"] = Table(**read_tensors(folder / "table.safetensors"))
     else:
         node["sampler"] = sampler
+    if guidance is not None:
+        node["guidance"] = guidance
     policy: DiffusionPolicy = build(node, allow)
     try:
         policy.load_state_dict(read_tensors(folder / "policy.safetensors"))

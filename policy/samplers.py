@@ -4,29 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+
+from .errors import unknown_name
 from .grids import Grid, UniformTime
-from .paths import Path
+from .paths import PATHS, Path
 from .schedulers import compile_table
 from .tables import Table
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Which solver, how many steps, on which grid.
+    """Which solver, how many steps, on which grid, along which path.
 
     Args:
         solver: a key of `schedulers.SOLVERS`.
         n_steps: solver steps; Heun's method evaluates the network 2 n_steps - 1 times.
         grid: where the steps lie.
-        options: passed to the scheduler's `step`, e.g. `{"eta": 1.0}` for DDIM.
+        options: the solver's own, e.g. `{"eta": 1.0}` for DDIM.
+        path: the path to walk, or its name in `paths.PATHS`; None for the one trained on. The
+            network is the same: two Gaussian paths at one log-SNR differ by a factor.
     """
 
     solver: str = "flow_euler"
     n_steps: int = 10
     grid: Grid = field(default_factory=UniformTime)
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | str | None = None
 
+    @torch.no_grad()
     def table(self, path: Path) -> Table:
-        """Compile the sampler for a path; imports diffusers."""
-        return compile_table(self.solver, self.grid(self.n_steps, path), path, **self.options)
+        """Compile the sampler for a network trained on `path`; imports diffusers.
+
+        Raises:
+            PolicyError: an unknown solver, path or option, or a grid that does not decrease.
+        """
+        along = self._along(path)
+        # Where the other path begins with more noise than was ever trained on, begin at that.
+        start = path.angle(torch.ones((), dtype=torch.float64))
+        times = along.time_at(along.angle(self.grid(self.n_steps, along)).clamp(max=start))
+        table = compile_table(self.solver, times, along, **self.options)
+        return table if along is path else table.rebased(along, path)
+
+    def _along(self, path: Path) -> Path:
+        if self.path is None:
+            return path
+        if isinstance(self.path, str):
+            if self.path not in PATHS:
+                raise unknown_name("path", self.path, PATHS)
+            return PATHS[self.path]()
+        return self.path

@@ -15,6 +15,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .paths import Path
+
 #: Maps (row k, state x_k `[B, H, Da]`) to the x_0 estimate `[B, H, Da]`.
 Estimate = Callable[[int, Tensor], Tensor]
 
@@ -66,6 +68,18 @@ class Table:
             self.estimate[: n + 1, :n],
             self.noise[: n + 1][:, used],
         )
+
+    def rebased(self, source: Path, path: Path) -> Table:
+        """Return the same solver, compiled along `source`, for a network trained on `path`.
+
+        At one noise angle two Gaussian paths differ by the ratio of their lengths, so each row is
+        rescaled and each evaluation moved to the time of the same log-SNR. The last row is data.
+        """
+        angles = source.angle(self.t)
+        ratio = path.length(angles) / source.length(angles)
+        scale = torch.cat([ratio, ratio.new_ones(1)])[:, None]
+        init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, self.noise * scale
+        return Table(path.time_at(angles), init, estimate, noise)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the table as named tensors, for a checkpoint."""

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .errors import unknown_name
-from .paths import Path
 
-Coefficients = Callable[[Path, Tensor], tuple[Tensor, Tensor]]
+if TYPE_CHECKING:
+    from .paths import Path
+
+#: Deviation of normalised actions, as EDM's sigma_data: they lie in [-1, 1].
+SIGMA_DATA = 0.5
+
+Coefficients = Callable[["Path", Tensor], tuple[Tensor, Tensor]]
+
+
+def _edm(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
+    """F = -v in the coordinates (x_0 / sigma_data, eps) (Karras et al. 2022, eq. 8)."""
+    alpha, sigma = path.alpha(t) * SIGMA_DATA, path.sigma(t)
+    length = torch.hypot(alpha, sigma)
+    return sigma / (SIGMA_DATA * length), -alpha / length
+
 
 #: target name -> (a, b) as functions of the path and the time.
 TARGETS: dict[str, Coefficients] = {
@@ -29,6 +43,7 @@ TARGETS: dict[str, Coefficients] = {
     "velocity": lambda path, t: (path.alpha_rate(t), path.sigma_rate(t)),
     # Song et al. 2021: grad log p = -eps / sigma
     "score": lambda path, t: (torch.zeros_like(t), -1 / path.sigma(t)),
+    "edm": _edm,
 }
 
 

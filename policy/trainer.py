@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -210,16 +211,29 @@ class Trainer:
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
                 state[f"{key}.{name}"] = value
-        averaged = dict(zip(self.parameters, self.ema.shadow_params, strict=True))
-        return save_checkpoint(
-            self.folder / "checkpoints" / f"step_{self.step:07d}",
-            config=self.config,
-            weights={**self.policy.state_dict(), **averaged},
-            table=self.policy.table,
-            step=self.step,
-            metrics={"best": self.best} if math.isfinite(self.best) else {},
-            training=state,
-        )
+        raw = {key: value.detach().clone() for key, value in state.items()}
+        with self._averaged():
+            return save_checkpoint(
+                self.folder / "checkpoints" / f"step_{self.step:07d}",
+                config=self.config,
+                weights=self.policy.state_dict(),
+                table=self.policy.table,
+                step=self.step,
+                metrics={"best": self.best} if math.isfinite(self.best) else {},
+                training=raw,
+            )
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Hold the averaged weights in the policy, ready to run, then put the raw ones back."""
+        self.ema.store(self.parameters.values())
+        self.ema.copy_to(self.parameters.values())
+        self.policy.eval()
+        try:
+            yield
+        finally:
+            self.ema.restore(self.parameters.values())
+            self.policy.train()
 
     def _prune(self) -> None:
         """Remove all checkpoints but the best and the last."""

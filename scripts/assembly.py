@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,12 @@ def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
     return None if node is None else plain(node)
 
 
+def guidance_of(cfg: DictConfig) -> list[Any] | None:
+    """Return the guidance that a verb's configuration names, None for the checkpoint's own."""
+    node = OmegaConf.select(cfg, "policy.guidance")
+    return None if node is None else list(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+
+
 def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
     """Return the training and validation loaders of a configuration."""
     from hydra.utils import instantiate
@@ -141,6 +147,7 @@ def build_policy(
 def load_controller(
     checkpoint: str,
     sampler: Mapping[str, Any] | None = None,
+    guidance: Sequence[Any] | None = None,
     batch_size: int = 1,
     device: str = "cpu",
 ) -> RecedingHorizonController:
@@ -152,15 +159,10 @@ def load_controller(
 
     # The number of threads changes the rounding of a matmul, and so the episodes.
     torch.set_num_threads(1)
-    policy = load_policy(checkpoint, sampler=sampler, device=device)
+    policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
     return RecedingHorizonController.of(policy, batch_size)
 
 
-def controller_factory(
-    checkpoint: str | Path,
-    sampler: Mapping[str, Any] | None = None,
-    batch_size: int = 1,
-    device: str = "cpu",
-) -> Any:
-    """Return a picklable factory of controllers for rollout workers."""
-    return partial(load_controller, str(checkpoint), sampler, batch_size, device)
+def controller_factory(checkpoint: str | Path, **choices: Any) -> Any:
+    """Return a picklable factory of controllers for rollout workers (see `load_controller`)."""
+    return partial(load_controller, str(checkpoint), **choices)

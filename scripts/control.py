@@ -28,7 +28,9 @@ def control(cfg: DictConfig) -> dict[str, Any]:
     checkpoint = find_checkpoint(cfg.checkpoint)
     task = assembly.task_of(cfg, checkpoint)
     rate = float(cfg.rate_hz or task.control_rate_hz)
-    controller = assembly.load_controller(str(checkpoint), assembly.sampler_of(cfg))
+    controller = assembly.load_controller(
+        str(checkpoint), assembly.sampler_of(cfg), assembly.guidance_of(cfg)
+    )
     env = assembly.make_env(task)()
     n_ticks = max(1, round(cfg.seconds * rate))
     seed, step, solved, episodes = int(cfg.first_seed), 0, 0, 0

@@ -64,7 +64,11 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     task = assembly.task_of(cfg, checkpoint)
     sampler = assembly.sampler_of(cfg)
     controller = partial(
-        assembly.controller_factory, checkpoint, batch_size=cfg.batch_size, device=cfg.device
+        assembly.controller_factory,
+        checkpoint,
+        guidance=assembly.guidance_of(cfg),
+        batch_size=cfg.batch_size,
+        device=cfg.device,
     )
     make_env = assembly.make_env(task)
     roll = partial(

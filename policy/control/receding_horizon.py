@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,24 @@ from torch import Tensor
 from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError
 
-#: (obs `[B, To, ...]`, one generator a row) -> chunk `[B, H, Da]`.
-Sample = Callable[[Mapping[str, Tensor], Sequence[torch.Generator]], Tensor]
+
+
+class Sample(Protocol):
+    """What the controller asks for chunks, e.g. `policy.sample`."""
+
+    def __call__(
+        self,
+        obs: Mapping[str, Tensor],
+        generator: Sequence[torch.Generator],
+        *,
+        previous: Tensor | None,
+    ) -> Tensor:
+        """Map obs `[B, To, ...]`, one generator a row, to chunks `[B, H, Da]`.
+
+        `previous` `[B, H, Da]` holds the chunks planned before; NaN where an episode begins.
+        """
+
+
 Array = npt.NDArray[np.generic]
 
 
@@ -31,6 +48,7 @@ class _Stream:
     generator: torch.Generator
     history: deque[dict[str, Array]]
     actions: deque[npt.NDArray[np.float32]] = field(default_factory=deque)
+    chunk: npt.NDArray[np.float32] | None = None
 
 
 class RecedingHorizonController:
@@ -104,7 +122,7 @@ class RecedingHorizonController:
         generators += [torch.Generator().manual_seed(0) for _ in range(fill)]
         obs = {key: _stacked(windows, key) for key in windows[0][0]}
         started = time.perf_counter()
-        chunks = self.sample(obs, generators).numpy(force=True)
+        chunks = self.sample(obs, generators, previous=self._previous(streams)).numpy(force=True)
         self.latencies.append(time.perf_counter() - started)
         if not np.isfinite(chunks).all():
             raise PolicyError(
@@ -114,6 +132,17 @@ class RecedingHorizonController:
         first = self.n_obs_steps - 1
         for stream, chunk in zip(streams, chunks, strict=False):
             stream.actions.extend(chunk[first : first + self.n_action_steps])
+            stream.chunk = chunk
+
+    def _previous(self, streams: Sequence[_Stream]) -> Tensor | None:
+        """Return the chunks in execution `[B, H, Da]`, NaN where there is none."""
+        known = [stream.chunk for stream in streams if stream.chunk is not None]
+        if not known:
+            return None
+        none = np.full_like(known[0], np.nan)
+        rows = [none if stream.chunk is None else stream.chunk for stream in streams]
+        rows += [none] * (self.batch_size - len(streams))
+        return torch.from_numpy(np.stack(rows))
 
 
 def _stacked(windows: Sequence[deque[dict[str, Array]]], key: str) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from kinoise.policy.build import build
 from kinoise.policy.errors import PolicyError
+from kinoise.policy.estimate import Estimate
 from kinoise.policy.grids import UniformTime
 from kinoise.policy.samplers import Sampler
 from kinoise.policy.schedulers import SOLVERS
@@ -62,11 +63,11 @@ def test_predict_action_is_the_executed_part_of_the_chunk() -> None:
 def test_an_edit_changes_the_estimate_at_every_row() -> None:
     policy, seen = tiny.policy().eval(), []
 
-    def hold(sample: torch.Tensor, row: int) -> torch.Tensor:
-        seen.append(row)
-        return torch.full_like(sample, 0.25)
+    def hold(estimate: Estimate) -> torch.Tensor:
+        seen.append(estimate.row)
+        return torch.full_like(estimate.sample, 0.25)
 
-    chunk = policy.sample(tiny.batch(0)["obs"], edit=hold)
+    chunk = policy.sample(tiny.batch(0)["obs"], guidance=[hold])
     assert seen == [0, 1, 2, 3]
     torch.testing.assert_close(chunk, torch.full_like(chunk, 1 + 3 * 0.25))
 

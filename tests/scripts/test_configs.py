@@ -21,7 +21,9 @@ POLICY_SLOTS = (
     "target",
     "time",
     "weight",
+    "coupling",
     "sampler",
+    "guidance",
     "optimizer",
 )
 CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]
@@ -29,6 +31,8 @@ CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]
 COMPANIONS = {
     "epsilon": ["policy.sampler.grid.start=0.99"],
     "score": ["policy.sampler.grid.start=0.99"],
+    # Its teacher is a checkpoint; tests/policy/test_couplings.py trains one.
+    "reflow": ["policy.coupling=null"],
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
 

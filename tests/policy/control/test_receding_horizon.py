@@ -19,12 +19,26 @@ class Recorder:
     def __init__(self) -> None:
         self.windows: list[np.ndarray] = []
         self.noise: list[float] = []
+        self.previous: list[Tensor | None] = []
 
-    def __call__(self, obs: Mapping[str, Tensor], generators: Sequence[torch.Generator]) -> Tensor:
+    def __call__(
+        self,
+        obs: Mapping[str, Tensor],
+        generator: Sequence[torch.Generator],
+        *,
+        previous: Tensor | None,
+    ) -> Tensor:
         self.windows.append(obs["x"].numpy().copy())
-        self.noise += [float(torch.randn(1, generator=one)) for one in generators]
+        self.noise += [float(torch.randn(1, generator=one)) for one in generator]
+        self.previous.append(previous)
         count = torch.arange(8, dtype=torch.float32)
-        return count[None, :, None].repeat(len(generators), 1, 1)
+        return count[None, :, None].repeat(len(generator), 1, 1)
+
+
+def _broken(
+    obs: Mapping[str, Tensor], generator: Sequence[torch.Generator], *, previous: Tensor | None
+) -> Tensor:
+    return torch.full((1, 4, 2), np.nan)
 
 
 def _act(controller: RecedingHorizonController, values: list[float], step: int) -> list[float]:
@@ -82,6 +96,19 @@ def test_episodes_that_ended_are_forgotten() -> None:
 
 
 def test_actions_that_are_not_finite_stop_the_controller() -> None:
-    controller = RecedingHorizonController(lambda obs, g: torch.full((1, 4, 2), np.nan), 1, 2)
+    controller = RecedingHorizonController(_broken, 1, 2)
     with pytest.raises(PolicyError, match="not finite"):
         _act(controller, [0.0], 0)
+
+
+def test_it_hands_on_the_chunk_in_execution_and_nothing_where_an_episode_begins() -> None:
+    sample = Recorder()
+    controller = RecedingHorizonController(sample, n_obs_steps=1, n_action_steps=2, batch_size=2)
+    obs, seeds = {"x": np.zeros((2, 1), np.float32)}, np.arange(2, dtype=np.int64)
+    for steps in ([0, 0], [1, 1], [2, 0]):  # the second episode begins anew
+        controller(obs, seeds, np.array(steps))
+    first, second = sample.previous
+    assert first is None
+    assert second is not None
+    assert second[0].flatten().tolist() == list(range(8))
+    assert second[1].isnan().all()

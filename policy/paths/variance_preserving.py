@@ -1,71 +1,15 @@
-"""Gaussian paths x_t = alpha(t) x_0 + sigma(t) eps; t = 0 is data, t = 1 is noise.
-
-A path is four functions of time and the inverse of its noise angle theta = atan2(sigma, alpha).
-The angle names a noise level whatever the path: log-SNR is -2 log tan(theta), and two paths at the
-same angle differ only by a factor. All functions work elementwise on tensors of any shape, so t may
-be one number a chunk, `[B]`, or one a token, `[B, H]`.
-"""
+"""Variance-preserving paths: alpha^2 + sigma^2 = 1, and the sub-VP path of the same alpha."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-
-class Path(ABC):
-    """A Gaussian path between data (t = 0) and standard normal noise (t = 1)."""
-
-    @abstractmethod
-    def alpha(self, t: Tensor) -> Tensor:
-        """Return the factor of the data at time t."""
-
-    @abstractmethod
-    def sigma(self, t: Tensor) -> Tensor:
-        """Return the factor of the noise at time t."""
-
-    @abstractmethod
-    def alpha_rate(self, t: Tensor) -> Tensor:
-        """Return d alpha / d t."""
-
-    @abstractmethod
-    def sigma_rate(self, t: Tensor) -> Tensor:
-        """Return d sigma / d t."""
-
-    @abstractmethod
-    def time_at(self, angle: Tensor) -> Tensor:
-        """Return the time whose noise angle atan2(sigma, alpha) is `angle`, in [0, pi / 2]."""
-
-    def angle(self, t: Tensor) -> Tensor:
-        """Return the noise angle atan2(sigma, alpha): 0 for data, pi / 2 for pure noise."""
-        return torch.atan2(self.sigma(t), self.alpha(t))
-
-    def log_snr(self, t: Tensor) -> Tensor:
-        """Return lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
-        return torch.log(self.alpha(t)) - torch.log(self.sigma(t))
-
-
-@dataclass(frozen=True)
-class LinearFlow(Path):
-    """Straight lines, alpha = 1 - t and sigma = t (Lipman et al. 2023; Liu et al. 2023)."""
-
-    def alpha(self, t: Tensor) -> Tensor:
-        return 1 - t
-
-    def sigma(self, t: Tensor) -> Tensor:
-        return t
-
-    def alpha_rate(self, t: Tensor) -> Tensor:
-        return -torch.ones_like(t)
-
-    def sigma_rate(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
-
-    def time_at(self, angle: Tensor) -> Tensor:
-        return angle.sin() / (angle.sin() + angle.cos())
+from .path import Path
 
 
 class VariancePreserving(Path):
@@ -107,9 +51,12 @@ class VPLinear(VariancePreserving):
         return -0.5 * (self.beta_min + t * (self.beta_max - self.beta_min))
 
     def time_at(self, angle: Tensor) -> Tensor:
-        # The positive root of slope/4 t^2 + beta_min/2 t = -log alpha, in the form that does
-        # not cancel near t = 0.
-        depth = -torch.log(angle.cos().clamp(min=1e-30))
+        return self.time_at_depth(-torch.log(angle.cos().clamp(min=1e-30)))
+
+    def time_at_depth(self, depth: Tensor) -> Tensor:
+        """Return the time at which log alpha is -depth."""
+        # The positive root of slope/4 t^2 + beta_min/2 t = depth, in the form that does not
+        # cancel near t = 0.
         slope = self.beta_max - self.beta_min
         root = torch.sqrt(self.beta_min**2 / 4 + slope * depth)
         return (2 * depth / (self.beta_min / 2 + root)).clamp(0, 1)
@@ -152,3 +99,52 @@ class VPCosine(VariancePreserving):
     def time_at(self, angle: Tensor) -> Tensor:
         phase = torch.arccos((angle.cos() * self._start).clamp(-1, 1))
         return (phase * (1 + self.offset) * 2 / math.pi - self.offset).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class SubVP(VPLinear):
+    """alpha of the linear VP path with sigma = 1 - alpha^2 (Song et al. 2021, eq. 29)."""
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return -torch.expm1(2 * self.log_alpha(t))
+
+    def sigma_rate(self, t: Tensor) -> Tensor:
+        return -2 * self.alpha(t) * self.alpha_rate(t)
+
+    def time_at(self, angle: Tensor) -> Tensor:
+        # (1 - alpha^2) / alpha = tan(angle) has the root alpha = 2 / (r + sqrt(r^2 + 4)), and
+        # -log alpha = asinh(r / 2), which does not cancel near t = 0.
+        return self.time_at_depth(torch.asinh(angle.tan().clamp(max=1e15) / 2))
+
+
+@dataclass(frozen=True)
+class Trigonometric(Path):
+    """alpha = cos(theta), sigma = sin(theta), theta = pi / 2 t^exponent.
+
+    exponent 1 is the trigonometric interpolant (Albergo et al. 2023, section 4.2; "GVP" of Ma et
+    al. 2024); others are the general variance-preserving interpolant: an angle and its pace.
+    """
+
+    exponent: float = 1.0
+
+    def angle(self, t: Tensor) -> Tensor:
+        return math.pi / 2 * t**self.exponent
+
+    def _angle_rate(self, t: Tensor) -> Tensor:
+        return math.pi / 2 * self.exponent * t ** (self.exponent - 1)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        # The sine of the remaining angle is exactly zero at t = 1; the cosine is not.
+        return torch.sin(math.pi / 2 * (1 - t**self.exponent))
+
+    def sigma(self, t: Tensor) -> Tensor:
+        return torch.sin(self.angle(t))
+
+    def alpha_rate(self, t: Tensor) -> Tensor:
+        return -self.sigma(t) * self._angle_rate(t)
+
+    def sigma_rate(self, t: Tensor) -> Tensor:
+        return self.alpha(t) * self._angle_rate(t)
+
+    def time_at(self, angle: Tensor) -> Tensor:
+        return (angle * 2 / math.pi).clamp(0, 1) ** (1 / self.exponent)
