@@ -23,18 +23,13 @@ from kinoise.policy.build import build
 from kinoise.policy.diffusion_policy import DiffusionPolicy
 from kinoise.policy.grids import Karras, UniformTime
 from kinoise.policy.samplers import Sampler
-from kinoise.policy.schedulers import (
-    SOLVERS,
-    build_scheduler,
-    clip_angles,
-    model_output,
-    row_angles,
-)
+from kinoise.policy.schedulers import SCHEDULERS
 from kinoise.policy.tables import run_table
 from kinoise.scripts.assembly import plain
 from kinoise.scripts.composing import compose
 
 NETWORKS = ("residual_mlp", "unet1d", "dit")
+SOLVERS = ("ddpm", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc", "heun", "flow_euler", "flow_heun")
 N_STEPS = 10
 
 
@@ -56,24 +51,24 @@ def scheduler_loop(
     policy: DiffusionPolicy, solver_name: str, sample_of: Callable[[int, Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
     """Return a function that runs one chunk through diffusers' `step`; noise -> chunk."""
-    solver, sampler = SOLVERS[solver_name], sampler_of(solver_name)
-    t = sampler.grid(sampler.n_steps, policy.path)
-    angles = clip_angles(solver, policy.path.angle(t))
-    levels = row_angles(solver, build_scheduler(solver, angles), angles)
-    lengths = solver.coordinates.length(levels)
-    here = policy.path.time_at(levels)
-    scale = (torch.hypot(policy.path.alpha(here), policy.path.sigma(here)) / lengths).tolist()
-    start = float(lengths[0] * levels[0].sin())
-    angle_rows = levels.float().unbind()
+    solver, sampler, path = SCHEDULERS[solver_name], sampler_of(solver_name), policy.path
+    angles = path.angle(sampler.grid(sampler.n_steps, path))
+    levels = solver.build(angles)[1]
+    n = len(levels) - 1
+    scale = (path.length(levels) / solver.coordinates.length(levels)).tolist()
+    start = float(solver.coordinates.level(levels[0])[1])
+    rows = list(zip(*(v.float().unbind() for v in solver.coordinates.level(levels)), strict=True))
 
     def run(noise: Tensor) -> Tensor:
-        scheduler = build_scheduler(solver, angles)
+        scheduler = solver.build(angles)[0]
         began = time.perf_counter()
         state = noise * start
-        for k, timestep in enumerate(scheduler.timesteps):
+        for k in range(n):
             sample = sample_of(k, state * scale[k])
-            output = model_output(solver, state, sample, angle_rows[k])
-            state = scheduler.step(output, timestep, state).prev_sample.float()
+            output = solver.language(state, sample, *rows[k])
+            state = scheduler.step(output, scheduler.timesteps[k], state).prev_sample.float()
+        if levels[n] > 0:  # the scheduler stops short of the data
+            state = sample_of(n, state * scale[n])
         run.seconds = time.perf_counter() - began  # type: ignore[attr-defined]
         return state
 
@@ -130,6 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=SCHEDULERS)
     arguments = parser.parse_args(argv)
     pin_threads(1)
     print(f"{machine()['cpu']}, one thread, {N_STEPS} steps, batch 1, milliseconds")
@@ -140,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = []
     with torch.inference_mode():
         for network in arguments.networks:
-            for solver in SOLVERS:
+            for solver in arguments.solvers:
                 row = measure(network, solver, arguments.repeats)
                 rows.append(row)
                 print(

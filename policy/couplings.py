@@ -40,14 +40,19 @@ class Coupling(ABC):
 class Hungarian(Coupling):
     """The assignment of noise to data in the minibatch that moves least: OT-CFM (Tong et al. 2024).
 
-    Exact optimal transport between the two batches by scipy's `linear_sum_assignment`. Chunks of
-    other observations compete for the noise, so p(noise | obs) is no longer quite normal: the
-    smaller the batch, the less it matters.
+    Exact optimal transport between the two batches by scipy's `linear_sum_assignment`.
+
+    Args:
+        condition_weight: cost of giving a chunk noise that was drawn for another observation
+            (Cheng & Schwing 2025, C2OT). At 0 chunks of all observations compete for the noise:
+            it then tells which chunk to make, and a policy believes it more than what it sees.
     """
+
+    condition_weight: float = 10.0
 
     def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
         optimize = _theory("scipy.optimize")
-        cost = torch.cdist(sample.flatten(1), noise.flatten(1)) ** 2
+        cost = _cost(sample, noise, obs, self.condition_weight)
         _, columns = optimize.linear_sum_assignment(cost.numpy(force=True))
         return sample, noise[torch.as_tensor(columns, device=noise.device)]
 
@@ -59,19 +64,21 @@ class Sinkhorn(Coupling):
     Args:
         regularisation: entropy's factor over the mean cost; 0 would be `Hungarian`.
         n_iterations: at most this many Sinkhorn iterations.
+        condition_weight: as in `Hungarian`.
     """
 
     regularisation: float = 0.05
     n_iterations: int = 200
+    condition_weight: float = 10.0
 
     def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
         ot = _theory("ot")
-        cost = (torch.cdist(sample.flatten(1), noise.flatten(1)) ** 2).double().cpu()
+        cost = _cost(sample, noise, obs, self.condition_weight).double().cpu()
         n = len(cost)
         plan = ot.sinkhorn(
             torch.full((n,), 1 / n).double(),
             torch.full((n,), 1 / n).double(),
-            cost / cost.mean(),
+            cost,
             self.regularisation,
             method="sinkhorn_log",
             numItermax=self.n_iterations,
@@ -110,6 +117,21 @@ class Reflow(Coupling):
         from .checkpoint import load_policy
 
         return load_policy(self.teacher)
+
+
+def _cost(sample: Tensor, noise: Tensor, obs: Obs, condition_weight: float) -> Tensor:
+    """Return the cost `[B, B]` of giving chunk i the noise j, in units of the mean distance."""
+    cost = _relative(torch.cdist(sample.flatten(1), noise.flatten(1)) ** 2)
+    vectors = [value.flatten(1).to(sample) for value in obs.values() if value.ndim < 5]
+    if condition_weight == 0 or not vectors:
+        return cost
+    seen = torch.cat(vectors, 1)
+    seen = (seen - seen.mean(0)) / seen.std(0).clamp(min=1e-6)
+    return cost + condition_weight * _relative(torch.cdist(seen, seen) ** 2)
+
+
+def _relative(distance: Tensor) -> Tensor:
+    return distance / distance.mean().clamp(min=1e-12)
 
 
 def _theory(module: str) -> Any:

@@ -88,15 +88,13 @@ class DiffusionPolicy(nn.Module):
         self.normalization = dict(normalization or {})
         vectors = {key: shape for key, shape in shapes.items() if len(shape) < 3}
         self.normalizer = Normalizer({**vectors, "action": (action_dim,)})
-        self.encoder: Any = encoder(shapes=shapes)
+        self.encoder = encoder(shapes=shapes)
+        cond_dim: Any = self.encoder.output_dim
         self.network: Any = network(
-            action_dim=action_dim,
-            horizon=horizon,
-            cond_dim=self.encoder.output_dim,
-            n_obs_steps=n_obs_steps,
+            action_dim=action_dim, horizon=horizon, cond_dim=cond_dim, n_obs_steps=n_obs_steps
         )
         if obs_dropout > 0:
-            self.no_obs = nn.Parameter(torch.zeros(n_obs_steps, self.encoder.output_dim))
+            self.no_obs = nn.Parameter(torch.zeros(n_obs_steps, cond_dim))
         self.set_sampler(sampler)
         self.set_guidance(guidance)
 
@@ -108,7 +106,9 @@ class DiffusionPolicy(nn.Module):
             PolicyError: the target says nothing of x_0 at the first step (epsilon at alpha = 0).
         """
         self.sampler = sampler
-        self.table = sampler if isinstance(sampler, Table) else sampler.table(self.path)
+        if isinstance(sampler, Sampler):
+            sampler = sampler.table(self.path, self.horizon)
+        self.table = sampler.collapsed()
         level = frame(self.objective.target, self.path, self.table.t)
         if bool((level.det.abs() < 1e-8).any()):
             raise PolicyError(
@@ -123,11 +123,8 @@ class DiffusionPolicy(nn.Module):
         Raises:
             PolicyError: an edit compares with the policy without observations, and there is none.
         """
+        self._compares(tuple(guidance))
         self.guidance = tuple(guidance)
-        if is_asked_for(self.guidance, "needs_unconditional") and self.obs_dropout == 0:
-            raise PolicyError(
-                "classifier-free guidance needs a policy trained with policy.obs_dropout > 0"
-            )
 
     def fit_normalizer(self, statistics: Mapping[str, Statistics]) -> None:
         """Set the normalisation from a data set's statistics (see `Normalizer.fit`)."""
@@ -236,6 +233,8 @@ class DiffusionPolicy(nn.Module):
         plan = self._sampling_plan()
         here = {key: obs[key].to(plan.device) for key in self.obs_shapes if key in obs}
         base = self._base(previous, noises)
+        if edits and self.table.per_token:
+            raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
         if edits:
             return self._guided(plan, here, {**obs, **here}, noises, edits, base)
         with torch.inference_mode():
@@ -255,14 +254,13 @@ class DiffusionPolicy(nn.Module):
         base: Tensor | None,
     ) -> Tensor:
         """As `_denoise`, with edits of every estimate, and gradients where they need them."""
+        gradient = is_asked_for(edits, "needs_gradient")
         with torch.no_grad():
             condition = self.encode(here)
-        seeing = self._estimate_at(plan, condition, base)
-        gradient = is_asked_for(edits, "needs_gradient")
-        alphas, sigmas = plan.levels
-
-        def blind(k: int, x: Tensor) -> Tensor:
-            return self._estimate_at(plan, self.no_obs.expand_as(condition), base)(k, x)
+            seeing = self._estimate_at(plan, condition, base)
+            blind: Callable[[int, Tensor], Tensor] = _undeclared
+            if self._compares(edits):
+                blind = self._estimate_at(plan, self.no_obs.expand_as(condition), base)
 
         def estimate(k: int, state: Tensor) -> Tensor:
             x = state.clone().requires_grad_(gradient)
@@ -271,8 +269,8 @@ class DiffusionPolicy(nn.Module):
                     sample=seeing(k, x),
                     x=x,
                     t=float(self.table.t[k]),
-                    alpha=alphas[k],
-                    sigma=sigmas[k],
+                    alpha=plan.alphas[k],
+                    sigma=plan.sigmas[k],
                     row=k,
                     n_rows=self.table.n_evaluations,
                     obs=obs,
@@ -289,6 +287,15 @@ class DiffusionPolicy(nn.Module):
         with torch.no_grad():
             return run_table(self.table, estimate, noises)
 
+    def _compares(self, edits: tuple[Guidance, ...]) -> bool:
+        """Return whether an edit asks for the policy without observations; there must be one."""
+        compares = is_asked_for(edits, "needs_unconditional")
+        if compares and self.obs_dropout == 0:
+            raise PolicyError(
+                "classifier-free guidance needs a policy trained with policy.obs_dropout > 0"
+            )
+        return compares
+
     def _estimate_at(
         self, plan: _Plan, encoded: Tensor, base: Tensor | None
     ) -> Callable[[int, Tensor], Tensor]:
@@ -300,8 +307,7 @@ class DiffusionPolicy(nn.Module):
             seen = x if base is None else x + plan.betas[k] * base
             if scales is not None:
                 seen = seen * scales[k]
-            prediction = denoise(seen, plan.times[k], condition)
-            return torch.add(x * plan.from_state[k], prediction, alpha=plan.from_prediction[k])
+            return plan.combine(k, x, denoise(seen, plan.times[k], condition))
 
         return estimate
 
@@ -342,18 +348,37 @@ class DiffusionPolicy(nn.Module):
         return super().train(mode)
 
 
+def _undeclared(k: int, x: Tensor) -> Tensor:
+    raise PolicyError("an edit that calls without_obs must declare needs_unconditional = True")
+
+
 class _Plan:
-    """What a table needs of the network at every row, computed once a table, not once a chunk."""
+    """What a table needs of the network at every row, computed once a table, not once a chunk.
+
+    Factors are numbers, or tensors `[H, 1]` where every token has a time of its own.
+    """
 
     @torch.no_grad()
     def __init__(self, policy: DiffusionPolicy) -> None:
         self.device = next(policy.parameters()).device
         path, t = policy.path, policy.table.t
-        level = frame(policy.objective.target, path, t)
-        self.from_state: list[float] = (level.b / level.det).tolist()
-        self.from_prediction: list[float] = (-level.sigma / level.det).tolist()
-        self.levels: tuple[list[float], list[float]] = level.alpha.tolist(), level.sigma.tolist()
-        self.betas: list[float] = path.beta(t).tolist()
-        scales = path.input_scale(t)
-        self.input_scales: list[float] | None = None if scales is None else scales.tolist()
+        level, scales = frame(policy.objective.target, path, t), path.input_scale(t)
+        self.from_state = self._rows(level.b / level.det)
+        self.from_prediction = self._rows(-level.sigma / level.det)
+        self.alphas, self.sigmas = self._rows(level.alpha), self._rows(level.sigma)
+        self.betas = self._rows(path.beta(t))
+        self.input_scales = None if scales is None else self._rows(scales)
         self.times = [policy.network.times(row[None]) for row in t.float().to(self.device)]
+        self.combine = self._combine_tokens if policy.table.per_token else self._combine
+
+    def _rows(self, values: Tensor) -> list[Any]:
+        if values.ndim == 1:
+            return list(values.tolist())
+        return list(values.float().to(self.device)[:, :, None].unbind())
+
+    def _combine(self, k: int, x: Tensor, prediction: Tensor) -> Tensor:
+        """Return the x_0 estimate of row k from the state and the network's prediction."""
+        return torch.add(x * self.from_state[k], prediction, alpha=self.from_prediction[k])
+
+    def _combine_tokens(self, k: int, x: Tensor, prediction: Tensor) -> Tensor:
+        return torch.addcmul(x * self.from_state[k], prediction, self.from_prediction[k])

@@ -1,17 +1,20 @@
 """Where a sampler evaluates the network: `grid(n, path)` -> n decreasing times in (0, 1], float64.
 
 Every grid is explicit: none is left to a scheduler's spacing rule. The final time 0 is implied.
+Grids of noise levels keep within those that the path has.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .errors import PolicyError
 from .paths import Path
 
 
@@ -22,6 +25,11 @@ class Grid(Protocol):
         """Return n decreasing times `[n]` in (0, 1], float64."""
 
 
+def _remaining(n: int) -> Tensor:
+    """Return 1, (n - 1) / n, ..., 1 / n."""
+    return 1 - torch.arange(n, dtype=torch.float64) / n
+
+
 @dataclass(frozen=True)
 class UniformTime:
     """Equal steps of the path's own time from `start` down to 0."""
@@ -29,7 +37,35 @@ class UniformTime:
     start: float = 1.0
 
     def __call__(self, n: int, path: Path) -> Tensor:
-        return self.start * (1 - torch.arange(n, dtype=torch.float64) / n)
+        return self.start * _remaining(n)
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A power of equally spaced times: steps shrink towards the data where it is above 1."""
+
+    power: float = 2.0
+    start: float = 1.0
+
+    def __call__(self, n: int, path: Path) -> Tensor:
+        return self.start * _remaining(n) ** self.power
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Times bent by a cosine, the "sway" of F5-TTS (Chen et al. 2024).
+
+    With u the part of the way from noise that equal steps would have gone, the part gone is
+    u + sway (cos(pi u / 2) - 1 + u). At -1 it is 1 - cos(pi u / 2), steps that grow towards the
+    data; at 0 they are equal; at most 2 / (pi - 2), about 1.75.
+    """
+
+    sway: float = -1.0
+    start: float = 1.0
+
+    def __call__(self, n: int, path: Path) -> Tensor:
+        u = 1 - _remaining(n)
+        return self.start * (1 - u - self.sway * (torch.cos(math.pi / 2 * u) - 1 + u))
 
 
 @dataclass(frozen=True)
@@ -41,18 +77,43 @@ class Karras:
     rho: float = 7.0
 
     def __call__(self, n: int, path: Path) -> Tensor:
-        ramp = torch.linspace(0, 1, n, dtype=torch.float64)
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        return path.time_at(torch.atan((high + ramp * (low - high)) ** self.rho))
+        low, high = _within(path, self.sigma_min, self.sigma_max)
+        ends = high ** (1 / self.rho), low ** (1 / self.rho)
+        ramp = torch.linspace(*ends, n, dtype=torch.float64)
+        return _times(path, ramp**self.rho)
 
 
 @dataclass(frozen=True)
 class UniformLogSNR:
-    """Equal steps of log(alpha / sigma) (Lu et al. 2022, section 3.3)."""
+    """Equal steps of log(alpha / sigma) (Lu et al. 2022a, section 3.3)."""
 
     sigma_min: float = 0.02
     sigma_max: float = 80.0
 
     def __call__(self, n: int, path: Path) -> Tensor:
-        ramp = torch.linspace(math.log(self.sigma_max), math.log(self.sigma_min), n).double()
-        return path.time_at(torch.atan(ramp.exp()))
+        low, high = _within(path, self.sigma_min, self.sigma_max)
+        ramp = torch.linspace(math.log(high), math.log(low), n, dtype=torch.float64)
+        return _times(path, ramp.exp())
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """Times of one's own, e.g. from `grid_search`."""
+
+    times: Sequence[float]
+
+    def __call__(self, n: int, path: Path) -> Tensor:
+        if n != len(self.times):
+            raise PolicyError(f"the explicit grid has {len(self.times)} times, n_steps is {n}")
+        return torch.tensor(list(self.times), dtype=torch.float64)
+
+
+def _within(path: Path, sigma_min: float, sigma_max: float) -> tuple[float, float]:
+    """Return the bounds on sigma / alpha, held to what lies between the path's ends."""
+    ends = path.angle(torch.tensor([0.0, 1.0], dtype=torch.float64)).tan().tolist()
+    return max(sigma_min, 2 * ends[0]), min(sigma_max, ends[1])
+
+
+def _times(path: Path, ratios: Tensor) -> Tensor:
+    """Return the times at which sigma / alpha is `ratios`."""
+    return path.time_at(torch.atan(ratios)).clamp(max=1)

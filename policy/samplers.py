@@ -12,6 +12,7 @@ from .errors import unknown_name
 from .grids import Grid, UniformTime
 from .paths import PATHS, Path
 from .schedulers import compile_table
+from .staggered import staggered
 from .tables import Table
 
 
@@ -26,6 +27,8 @@ class Sampler:
         options: the solver's own, e.g. `{"eta": 1.0}` for DDIM.
         path: the path to walk, or its name in `paths.PATHS`; None for the one trained on. The
             network is the same: two Gaussian paths at one log-SNR differ by a factor.
+        delay: evaluations by which each token of the chunk starts later than the one before, for
+            policies trained with a time per token (see `staggered`).
     """
 
     solver: str = "flow_euler"
@@ -33,10 +36,15 @@ class Sampler:
     grid: Grid = field(default_factory=UniformTime)
     options: Mapping[str, Any] = field(default_factory=dict)
     path: Path | str | None = None
+    delay: float = 0.0
 
     @torch.no_grad()
-    def table(self, path: Path) -> Table:
+    def table(self, path: Path, horizon: int = 1) -> Table:
         """Compile the sampler for a network trained on `path`; imports diffusers.
+
+        Args:
+            path: the path of the training.
+            horizon: H, which only a delay between tokens needs.
 
         Raises:
             PolicyError: an unknown solver, path or option, or a grid that does not decrease.
@@ -46,7 +54,8 @@ class Sampler:
         start = path.angle(torch.ones((), dtype=torch.float64))
         times = along.time_at(along.angle(self.grid(self.n_steps, along)).clamp(max=start))
         table = compile_table(self.solver, times, along, **self.options)
-        return table if along is path else table.rebased(along, path)
+        table = table if along is path else table.rebased(along, path)
+        return staggered(table, path, horizon, self.delay)
 
     def _along(self, path: Path) -> Path:
         if self.path is None:

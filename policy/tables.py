@@ -4,6 +4,9 @@ Any fixed-grid solver is linear in what it has seen: with x_init the initial noi
 x_0 estimate at evaluation j and z_j fresh noise, the state at row k is
     x_k = init[k] x_init + sum_j estimate[k, j] m_j + sum_j noise[k, j] z_j,
 with estimate[k, j] = 0 for j >= k. The last row is the answer.
+
+Every token may have a time of its own (streaming, diffusion forcing): t, init, estimate and noise
+then have a last axis H, and each token goes by its own column of the table.
 """
 
 from __future__ import annotations
@@ -26,10 +29,11 @@ class Table:
     """A compiled solver; N network evaluations, M noise draws; all float64 on the CPU.
 
     Attributes:
-        t: times of the evaluations `[N]`, on the policy's path.
-        init: factor of the initial standard normal noise `[N + 1]`.
-        estimate: factors of the x_0 estimates `[N + 1, N]`, strictly lower triangular.
-        noise: factors of the fresh standard normal noise `[N + 1, M]`.
+        t: times of the evaluations `[N]`, or `[N, H]`, on the policy's path.
+        init: factor of the initial standard normal noise `[N + 1]` or `[N + 1, H]`.
+        estimate: factors of the x_0 estimates `[N + 1, N]`, strictly lower triangular, or
+            `[N + 1, N, H]`.
+        noise: factors of the fresh standard normal noise `[N + 1, M]` or `[N + 1, M, H]`.
     """
 
     t: Tensor
@@ -46,6 +50,18 @@ class Table:
     def n_noises(self) -> int:
         """How many fresh noises one chunk consumes, beside the initial one."""
         return self.noise.shape[1]
+
+    @property
+    def per_token(self) -> bool:
+        """Whether every token has times of its own."""
+        return self.t.ndim == 2
+
+    def collapsed(self) -> Table:
+        """Return the table with one time a chunk where all its tokens go the same way."""
+        parts = (self.t, self.init, self.estimate, self.noise)
+        if not self.per_token or not all(bool((p == p[..., :1]).all()) for p in parts):
+            return self
+        return Table(*(part[..., 0] for part in parts))
 
     @cached_property
     def _rows(self) -> list[Tensor]:
@@ -102,6 +118,8 @@ def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
     columns[0].copy_(noises[0])
     if table.n_noises:
         history[1 + n :] = noises[1:]
+    if table.per_token:
+        return _run_per_token(history, rows, estimate)
     matrix = history.view(len(columns), -1).T
     state = noises.new_empty(len(matrix))
     chunk = state.view(noises.shape[1:])
@@ -109,3 +127,11 @@ def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
         torch.mv(matrix, rows[k], out=state)
         columns[1 + k].copy_(estimate(k, chunk))
     return torch.mv(matrix, rows[n]).view(noises.shape[1:])
+
+
+def _run_per_token(history: Tensor, rows: list[Tensor], estimate: Estimate) -> Tensor:
+    """Run rows `[C, H]` over the columns `[C, B, H, Da]`, each token by its own."""
+    *inner, last = rows
+    for k, row in enumerate(inner):
+        history[1 + k] = estimate(k, torch.einsum("cbhd,ch->bhd", history, row))
+    return torch.einsum("cbhd,ch->bhd", history, last)

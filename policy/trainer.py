@@ -54,6 +54,8 @@ class Trainer:
         checkpoint_minutes: wall time between checkpoints.
         evaluate_every: steps between scored checkpoints; 0 scores only the last.
         best_by: the metric that chooses the best checkpoint, "success" or "score".
+        rate_factors: factor of a parameter's learning rate by its name, where it is not 1 (see
+            `networks.scaling`).
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Trainer:
         checkpoint_minutes: float = 5.0,
         evaluate_every: int = 0,
         best_by: str = "success",
+        rate_factors: Mapping[str, float] | None = None,
     ) -> None:
         from diffusers.training_utils import EMAModel
 
@@ -88,7 +91,7 @@ class Trainer:
         self.autocast = _autocast(precision, self.device)
         self.parameters = dict(policy.named_parameters())
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(),
+            _groups(self.parameters, rate_factors or {}),
             lr=learning_rate,
             betas=(betas[0], betas[1]),
             weight_decay=weight_decay,
@@ -129,7 +132,8 @@ class Trainer:
                 loss, norm = self._train_step(batches)
                 logged = self.step % self.log_every == 0 or self.step == self.n_steps
                 if logged:
-                    rate = self.optimizer.param_groups[0]["lr"]
+                    group = self.optimizer.param_groups[0]
+                    rate = group["lr"] / group["factor"]
                     log.write(self.step, loss=loss.item(), grad_norm=norm.item(), lr=rate)
                 on_step(self.step, loss.item() if logged else None)
                 due = self.evaluate_every and self.step % self.evaluate_every == 0
@@ -173,7 +177,7 @@ class Trainer:
 
     def _train_step(self, batches: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = self._rate() * group["factor"]
         total = torch.zeros((), device=self.device)
         for micro in range(self.accumulation):
             number = self.step * self.accumulation + micro
@@ -242,6 +246,16 @@ class Trainer:
         for old in folder.glob("step_*"):
             if old.resolve() not in kept:
                 shutil.rmtree(old)
+
+
+def _groups(
+    parameters: Mapping[str, torch.nn.Parameter], factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: parameters that share a factor of the learning rate."""
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(factors.get(name, 1.0), []).append(parameter)
+    return [{"params": group, "factor": factor} for factor, group in groups.items()]
 
 
 def _autocast(precision: str, device: torch.device) -> torch.autocast:

@@ -144,6 +144,34 @@ def build_policy(
     return policy.to(device)
 
 
+def rate_factors(
+    node: Mapping[str, Any], policy: DiffusionPolicy, base: Mapping[str, Any] | None
+) -> dict[str, float]:
+    """Return the factor of every parameter's learning rate, for a rate tuned at another width.
+
+    Args:
+        node: the policy's configuration node.
+        policy: the policy, built from it.
+        base: the network's settings at which the learning rate was tuned; None for these.
+    """
+    import torch
+
+    from kinoise.policy.build import build
+    from kinoise.policy.networks.scaling import learning_rate_factors
+
+    if base is None:
+        return {}
+    with torch.device("meta"):
+        tuned = build({**node["network"], **base})(
+            action_dim=policy.action_dim,
+            horizon=policy.horizon,
+            cond_dim=policy.encoder.output_dim,
+            n_obs_steps=policy.n_obs_steps,
+        )
+    factors = learning_rate_factors(policy.network, tuned)
+    return {f"network.{name}": factor for name, factor in factors.items()}
+
+
 def load_controller(
     checkpoint: str,
     sampler: Mapping[str, Any] | None = None,
@@ -166,3 +194,9 @@ def load_controller(
 def controller_factory(checkpoint: str | Path, **choices: Any) -> Any:
     """Return a picklable factory of controllers for rollout workers (see `load_controller`)."""
     return partial(load_controller, str(checkpoint), **choices)
+
+
+def run_folder(checkpoint: Path) -> Path:
+    """Return the run a checkpoint belongs to, or the checkpoint itself where it stands alone."""
+    parent = checkpoint.resolve().parent
+    return parent.parent if parent.name == "checkpoints" else checkpoint

@@ -1,10 +1,11 @@
-"""List every slot of the configs and what can stand in it, with its source.
+"""List every slot of the configs and what can stand in it, and the named families.
 
-A method is a choice in each slot; `kinoise train slot=option` makes it.
+A method is a choice in each slot; `kinoise train slot=option` makes it, `family=name` many at once.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import catalogue
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
 def run(cfg: DictConfig) -> None:
     """Print the table of slots; `cfg.slot` names the only one to show, null for all.
 
-    Raises UsageError for a slot that is not there.
+    With `cfg.out`, write the page of all methods there instead. Raises UsageError for a slot that
+    is not there, and for figures that are not.
     """
     from rich.console import Console
+
+    if cfg.out is not None:
+        from .methods_page import page, read_figures
+
+        figures = None if cfg.figures is None else read_figures(Path(cfg.figures))
+        Path(cfg.out).write_text(page(figures), encoding="utf-8")
+        print(f"wrote {cfg.out}")
+        return
 
     groups = catalogue.groups()
     if cfg.slot is not None:

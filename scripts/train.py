@@ -62,7 +62,15 @@ def _trainer(cfg: DictConfig, policy: Any, config: Mapping[str, Any]) -> Trainer
                 "overwrite=true, or name another with run=..."
             )
         shutil.rmtree(folder / "checkpoints")
-    trainer = Trainer(policy, config, folder, seed=cfg.seed, **assembly.plain(cfg.trainer))
+    base = None if cfg.base_network is None else assembly.plain(cfg.base_network)
+    trainer = Trainer(
+        policy,
+        config,
+        folder,
+        seed=cfg.seed,
+        rate_factors=assembly.rate_factors(config["policy"], policy, base),
+        **assembly.plain(cfg.trainer),
+    )
     if cfg.resume:
         trainer.resume(folder / "checkpoints" / "last")
     return trainer

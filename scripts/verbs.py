@@ -70,6 +70,7 @@ VERBS = {
             "train a policy on demonstrations",
             (
                 ("kinoise train experiment=pusht_human", "a whole recipe by its name"),
+                ("kinoise train family=edm", "a named method: its choice in every slot"),
                 (
                     "kinoise train network=dit trainer.learning_rate=3e-4",
                     "other settings",
@@ -83,7 +84,18 @@ VERBS = {
             (
                 ("kinoise eval runs/pick_place", "success with its interval, score, latency"),
                 ("kinoise eval runs/pick_place sampler=ddim", "the same policy, another solver"),
+                (
+                    "kinoise eval runs/pick_place sampler=ddim policy.sampler.path=vp_cosine",
+                    "along another path than the one trained on",
+                ),
             ),
+            (CHECKPOINT,),
+        ),
+        Verb(
+            "tune",
+            "tune",
+            "find the sampling grid that makes the most of few steps",
+            (("kinoise tune runs/pick_place n_steps=4", "writes runs/pick_place/tuned_n4"),),
             (CHECKPOINT,),
         ),
         Verb(
@@ -96,17 +108,21 @@ VERBS = {
         Verb(
             "bench",
             "bench",
-            "measure this machine: latency, loader, training",
+            "measure: latency, loader, training, families, guidance",
             (
                 ("kinoise bench latency", "chunk p50/p99 of each backbone and sampler"),
                 ("kinoise bench loader", "windows per second against a torch DataLoader"),
+                (
+                    "kinoise bench families \"args=[--task,pick_place]\"",
+                    "every named family under one budget; hours, resumes",
+                ),
             ),
             (
                 Positional(
                     "benchmark",
                     "BENCHMARK",
-                    "what to measure: latency, loader or training",
-                    choices=("latency", "loader", "training"),
+                    "what to measure",
+                    choices=("latency", "loader", "training", "families", "guidance"),
                 ),
             ),
         ),
@@ -117,6 +133,7 @@ VERBS = {
             (
                 ("kinoise methods", "all slots"),
                 ("kinoise methods sampler", "one slot"),
+                ("kinoise methods family", "the named methods"),
             ),
             (Positional("slot", "SLOT", "show this slot only", required=False),),
         ),

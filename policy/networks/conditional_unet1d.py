@@ -159,11 +159,11 @@ class ConditionalUnet1D(Backbone):
     def times(self, t: Tensor) -> Tensor:
         """The time's part of every block's FiLM, flattened.
 
-        t `[B]` gives `[B, sum_k 2 C_k]`; t `[B, H]` gives `[B, sum_k 2 C_k L_k]`, where block k
-        has C_k channels and length L_k.
+        One time a chunk gives `[B, sum_k 2 C_k]`; times that differ between tokens give
+        `[B, sum_k 2 C_k L_k]`, where block k has C_k channels and length L_k.
         """
         embedding = F.mish(self.time(t)).transpose(1, 2)
-        lengths = self.lengths if t.dim() == 2 else [1] * len(self.lengths)
+        lengths = self.lengths if embedding.shape[2] > 1 else [1] * len(self.lengths)
         weights = torch.split(self.time_film.weight, self.film_sizes)
         biases = torch.split(self.time_film.bias, self.film_sizes)
         films = []

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.forward_ad import unpack_dual
 
 TIME_SCALE = 1000.0
 """t in [0, 1] is multiplied by this before the sinusoid, whose frequencies run from 1 to 1e-4:
@@ -27,6 +28,41 @@ def sinusoidal_embedding(t: Tensor, dim: int, scale: float = TIME_SCALE) -> Tens
     frequencies = torch.exp(steps * (-math.log(_MAX_PERIOD) / (dim // 2 - 1)))
     phases = (t.to(dtype) * scale).unsqueeze(-1) * frequencies
     return torch.cat([phases.sin(), phases.cos()], dim=-1)
+
+
+def tokens_times(t: Tensor) -> Tensor:
+    """t `[B]` to `[B, 1]`; t `[B, H]` as it is, or as `[B, 1]` if each chunk has a single time.
+
+    Two ways to write the same times thus give the same output bit for bit (products of other
+    shapes round otherwise), at the price of one. Where the values may not steer the computation,
+    in a derivative with respect to t or under a compiler, `[B, H]` stays as it is: there the two
+    agree to rounding.
+    """
+    if t.dim() == 1:
+        return t.unsqueeze(-1)
+    tangent = unpack_dual(t).tangent  # type: ignore[no-untyped-call]
+    differentiated = t.requires_grad or tangent is not None
+    if differentiated or torch.compiler.is_compiling() or bool((t != t[:, :1]).any()):
+        return t
+    return t[:, :1]
+
+
+class Sinusoid(nn.Module):
+    """`sinusoidal_embedding` of one time per chunk or per token, without parameters.
+
+    Args:
+        dim: size E of the embedding, even.
+        scale: factor applied to t.
+    """
+
+    def __init__(self, dim: int, scale: float = TIME_SCALE) -> None:
+        super().__init__()
+        self.dim = dim
+        self.scale = scale
+
+    def forward(self, t: Tensor) -> Tensor:
+        """t `[B]` to `[B, 1, E]`, or `[B, H]` to `[B, H | 1, E]`; float32 also under autocast."""
+        return sinusoidal_embedding(tokens_times(t), self.dim, self.scale)
 
 
 class TimeEmbedding(nn.Module):
@@ -56,10 +92,9 @@ class TimeEmbedding(nn.Module):
         self.output = nn.Linear(hidden_dim, output_dim)
 
     def forward(self, t: Tensor) -> Tensor:
-        """t `[B]` to `[B, 1, E]`, or `[B, H]` to `[B, H, E]`; float32 also under autocast."""
-        tokens = t.unsqueeze(-1) if t.dim() == 1 else t
+        """t `[B]` to `[B, 1, E]`, or `[B, H]` to `[B, H | 1, E]`; float32 also under autocast."""
         with torch.autocast(device_type=t.device.type, enabled=False):
-            sinusoid = sinusoidal_embedding(tokens, self.dim, self.scale)
+            sinusoid = sinusoidal_embedding(tokens_times(t), self.dim, self.scale)
             hidden = self.activation(self.input(sinusoid.to(self.input.weight.dtype)))
             embedding: Tensor = self.output(hidden)
         return embedding

@@ -18,15 +18,20 @@ class Interpolant(Path):
     part, what remains of x_1 and z is one Gaussian of variance
     sigma^2 = spread^2 t^2 + 2 latent^2 t (1 - t), so all of the algebra holds for x_t - t x_1.
 
+    With a latent the velocity grows as 1 / sqrt(t) towards the data: training begins at `earliest`,
+    as the authors' does, and a bounded target (`v_prediction`, `sample`) is the easier one to learn.
+
     Args:
         latent: strength of the latent z.
         spread: standard deviation of the base about its known part.
         has_base: True to start from the previous chunk, False to start from noise alone.
+        earliest: the first time of training.
     """
 
     latent: float = 0.5
     spread: float = 1.0
     has_base: bool = False
+    earliest: float = 0.01
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t

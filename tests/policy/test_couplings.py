@@ -45,6 +45,20 @@ def test_on_a_line_the_optimal_coupling_is_the_sorted_one() -> None:
     assert (paired.flatten()[order].diff() >= 0).all()
 
 
+def test_noise_stays_with_the_observation_it_was_drawn_for_as_far_as_that_is_worth() -> None:
+    sample, noise = _batch()
+    obs = {"state": torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(5))}
+    free = Hungarian(condition_weight=0.0)(sample, noise, obs)[1]
+    assert torch.equal(free, Hungarian()(sample, noise, {})[1])
+    assert torch.equal(Hungarian(condition_weight=1e6)(sample, noise, obs)[1], noise)
+    # Two observations seen many times: noise changes hands within each, never between them.
+    twice = {"state": torch.arange(64).remainder(2)[:, None, None].float()}
+    within = Hungarian(condition_weight=1e3)(sample, noise, twice)[1]
+    source = [int((noise == chunk).flatten(1).all(1).nonzero()) for chunk in within]
+    assert all(i % 2 == j % 2 for i, j in enumerate(source))
+    assert _cost(sample, within) < _cost(sample, noise)
+
+
 def test_sinkhorn_tends_to_the_optimal_coupling_and_draws_from_the_given_noise() -> None:
     sample, noise = _batch()
     torch.manual_seed(0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
+from registry import every_path
 
 from kinoise.policy.build import build
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.estimate import Estimate
 from kinoise.policy.grids import UniformTime
+from kinoise.policy.paths import Path
 from kinoise.policy.samplers import Sampler
 from kinoise.policy.schedulers import SOLVERS
 
@@ -114,3 +116,70 @@ def test_mistakes_in_the_slots_are_named() -> None:
         tiny.policy(path=cosine, objective=epsilon)
     with pytest.raises(PolicyError, match="lacks \\['keypoint'\\]"):
         tiny.policy().sample({"agent_pos": torch.zeros(1, 2, 2)})
+
+
+def test_dropped_observations_are_those_of_no_observation() -> None:
+    policy = tiny.policy(obs_dropout=1.0)
+    batch = tiny.batch(0)
+    other = {**batch, "obs": {k: v + 1 for k, v in batch["obs"].items()}}
+    losses = [policy.compute_loss(b, torch.Generator().manual_seed(0)) for b in (batch, other)]
+    assert losses[0] == losses[1]
+    losses[0].backward()
+    assert policy.no_obs.grad.abs().max() > 0
+
+
+class Blind:
+    """Stands in for the estimate the one without an observation."""
+
+    needs_gradient, needs_unconditional = False, True
+
+    def __call__(self, estimate: Estimate) -> torch.Tensor:
+        return estimate.without_obs()
+
+
+def test_without_an_observation_the_estimate_ignores_it() -> None:
+    policy = tiny.policy(obs_dropout=0.1).eval()
+    chunks = [
+        policy.sample(
+            tiny.batch(number)["obs"], torch.Generator().manual_seed(0), guidance=[Blind()]
+        )
+        for number in (0, 1)
+    ]
+    assert torch.equal(*chunks)
+
+
+def test_comparing_with_no_observation_needs_dropout_in_training() -> None:
+    with pytest.raises(PolicyError, match=r"obs_dropout > 0"):
+        tiny.policy().set_guidance([Blind()])
+    with pytest.raises(PolicyError, match=r"obs_dropout > 0"):
+        tiny.policy().eval().sample(tiny.batch(0)["obs"], guidance=[Blind()])
+
+
+def test_an_edit_that_compares_without_saying_so_is_told() -> None:
+    with pytest.raises(PolicyError, match="needs_unconditional"):
+        tiny.policy(obs_dropout=0.1).eval().sample(
+            tiny.batch(0)["obs"], guidance=[lambda estimate: estimate.without_obs()]
+        )
+
+
+@every_path
+def test_the_estimator_is_the_estimate_of_the_sampler(path: Path) -> None:
+    node = {"_target_": "kinoise.policy.objectives.Denoising", "target": "v_prediction"}
+    policy = tiny.policy(objective=node)
+    policy.path = path
+    policy.set_sampler(policy.sampler)
+    policy.eval()
+    obs, seen = tiny.batch(0)["obs"], []
+
+    def watch(estimate: Estimate) -> torch.Tensor:
+        seen.append((estimate.t, estimate.x.clone(), estimate.sample.clone()))
+        return estimate.sample
+
+    policy.sample(obs, torch.Generator().manual_seed(0), guidance=[watch])
+    estimate = policy.estimator(obs)
+    for t, x, sample in seen:
+        if path.has_base:
+            continue  # the estimator knows of no base
+        with torch.no_grad():
+            again = estimate(x, torch.tensor(t, dtype=torch.float64))
+        torch.testing.assert_close(again, sample, rtol=1e-4, atol=1e-4)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
+import tiny
 import torch
 from torch import Tensor, nn
+from torch.func import jacrev, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from kinoise.policy.build import build as build_node
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.networks.backbone import Backbone
 from kinoise.policy.networks.conditional_unet1d import ConditionalUnet1D, Conv1d
 from kinoise.policy.networks.dit import DiT
+from kinoise.policy.networks.dit_cross_attention import CrossAttentionDiT
+from kinoise.policy.networks.dit_in_context import InContextDiT
 from kinoise.policy.networks.embeddings import sinusoidal_embedding
 from kinoise.policy.networks.residual_mlp import ResidualMLP
+from kinoise.policy.networks.transformer import Transformer
+from kinoise.scripts import catalogue
 
 B, H, DA, TO, DC = 3, 8, 2, 2, 5
 
-NETWORKS: dict[str, Callable[..., Backbone]] = {
-    "residual_mlp": partial(ResidualMLP, width=32, depth=2, cond_embed_dim=16, token_dim=8),
-    "unet1d": partial(ConditionalUnet1D, down_dims=(16, 32, 32), n_groups=4, time_dim=16),
-    "dit": partial(DiT, width=32, depth=2, n_heads=4, time_dim=16),
+#: Every option of the slot, and settings of theirs that take another way through the code.
+NETWORKS: dict[str, dict[str, Any]] = {
+    **tiny.NETWORKS,
+    "unet1d of three levels": {**tiny.NETWORKS["unet1d"], "down_dims": [16, 32, 32]},
+    "transformer with condition layers": {**tiny.NETWORKS["transformer"], "n_cond_layers": 2},
+    "transformer that looks ahead": {**tiny.NETWORKS["transformer"], "causal": False},
 }
+STRIDED = ("unet1d", "unet1d of three levels")
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -30,7 +41,8 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 def build(name: str, *, horizon: int = H, trained: bool = True) -> Backbone:
     """The named network; `trained` gives every parameter a value, the zero ones too."""
     torch.manual_seed(0)
-    network = NETWORKS[name](action_dim=DA, horizon=horizon, cond_dim=DC, n_obs_steps=TO)
+    dims = {"action_dim": DA, "horizon": horizon, "cond_dim": DC, "n_obs_steps": TO}
+    network: Backbone = build_node(NETWORKS[name], **dims)
     if trained:
         with torch.no_grad():
             for parameter in network.parameters():
@@ -49,6 +61,10 @@ def assert_equal(a: Tensor, b: Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+def test_the_contract_covers_every_option_of_the_slot() -> None:
+    assert set(catalogue.groups()["network"]) <= set(NETWORKS)
+
+
 @every_network
 def test_the_output_has_the_shape_of_the_chunk(name: str) -> None:
     x, t, cond = inputs()
@@ -61,10 +77,44 @@ def test_an_untrained_network_returns_zero(name: str) -> None:
 
 
 @every_network
-def test_one_time_for_a_chunk_equals_the_same_time_for_every_token(name: str) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", [1, B])
+def test_one_time_for_a_chunk_equals_the_same_time_for_every_token_bit_for_bit(
+    name: str, dtype: torch.dtype, batch: int
+) -> None:
+    network = build(name).to(dtype)
+    x, t, cond = (value.to(dtype) for value in inputs(batch))
+    assert torch.equal(network(x, t, cond), network(x, t[:, None].expand(batch, H), cond))
+
+
+@every_network
+def test_nearly_equal_times_of_tokens_nearly_equal_one_time_for_the_chunk(name: str) -> None:
+    """Equal ones are merged into one; these are not, and go the way of different ones."""
     network = build(name)
     x, t, cond = inputs()
-    assert_equal(network(x, t, cond), network(x, t[:, None].expand(B, H), cond))
+    tokens = t[:, None].repeat(1, H)
+    tokens[:, 0] += 1e-14
+    if "mlp" not in name:  # these mix the tokens' times into one feature
+        assert network.times(tokens).numel() > network.times(t).numel()
+    torch.testing.assert_close(network(x, tokens, cond), network(x, t, cond), rtol=0, atol=1e-8)
+
+
+@every_network
+def test_the_derivative_with_respect_to_a_tokens_time_is_that_tokens(name: str) -> None:
+    """Also where all times are equal: merging them would hide whose derivative it is."""
+    network = build(name)
+    x, t, cond = inputs(1)
+    tokens = t[:, None].repeat(1, H)
+    rows = jacrev(lambda tau: network(x, tau, cond))(tokens)[0, :, :, 0]
+    for token in (0, H - 1):
+        tangent = torch.zeros_like(tokens)
+        tangent[:, token] = 1
+        with sdpa_kernel(SDPBackend.MATH):  # the fused one has no forward derivative
+            _, forward = jvp(lambda tau: network(x, tau, cond), (tokens,), (tangent,))
+        assert_equal(forward[0], rows[..., token])
+        step = 1e-7 * tangent
+        change = network(x, tokens + step, cond) - network(x, tokens - step, cond)
+        torch.testing.assert_close(change[0] / 2e-7, forward[0], rtol=1e-4, atol=1e-4)
 
 
 @every_network
@@ -204,16 +254,46 @@ def test_gradients_flow_to_the_noisy_chunk(name: str) -> None:
     assert (gradient.abs().sum(dim=(0, 2)) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["residual_mlp", "dit"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in STRIDED])
 @pytest.mark.parametrize("horizon", [1, 7])
 def test_odd_horizons_work_where_nothing_is_strided(name: str, horizon: int) -> None:
     network = build(name, horizon=horizon)
-    assert network(*inputs(horizon=horizon)).shape == (B, horizon, DA)
+    x, t, cond = inputs(horizon=horizon)
+    assert network(x, t, cond).shape == (B, horizon, DA)
+    times = torch.linspace(0, 1, horizon).expand(B, horizon)
+    assert network(x, times, cond).shape == (B, horizon, DA)
+
+
+@pytest.mark.parametrize("name", ["transformer", "transformer that looks ahead"])
+@pytest.mark.parametrize("per_token", [False, True])
+def test_a_causal_transformer_does_not_look_ahead(name: str, per_token: bool) -> None:
+    network = build(name)
+    x, t, cond = inputs(1)
+    times = network.times(torch.rand(1, H, dtype=torch.float64) if per_token else t)
+
+    def output(x: Tensor, cond: Tensor) -> Tensor:
+        return network.denoise(x, times, network.condition(cond))[0].sum(-1)
+
+    of_action = jacrev(output)(x, cond)[:, 0].abs().sum(-1)
+    of_observation = jacrev(output, argnums=1)(x, cond)[:, 0].abs().sum(-1)
+    causal = name == "transformer"
+    seen = torch.ones(H, H).tril() if causal else torch.ones(H, H)
+    assert torch.equal(of_action > 0, seen.bool())
+    assert torch.equal(of_observation > 0, seen[:, :TO].bool())
+
+
+def test_dropout_changes_a_transformer_in_training_only() -> None:
+    network = Transformer(DA, H, DC, TO, width=32, depth=2, n_cond_layers=1, dropout=0.3)
+    nn.init.normal_(network.output.weight)
+    x, t, cond = (value.float() for value in inputs())
+    assert not torch.equal(network(x, t, cond), network(x, t, cond))
+    network.eval()
+    assert torch.equal(network(x, t, cond), network(x, t, cond))
 
 
 def test_the_unet_says_which_horizons_fit() -> None:
     with pytest.raises(PolicyError, match=r"horizon=10 is not a multiple of 4; use 8 or 12"):
-        build("unet1d", horizon=10)
+        build("unet1d of three levels", horizon=10)
 
 
 def test_the_unet_refuses_an_even_kernel_and_channels_its_groups_do_not_divide() -> None:
@@ -224,9 +304,10 @@ def test_the_unet_refuses_an_even_kernel_and_channels_its_groups_do_not_divide()
         ConditionalUnet1D(**dims, down_dims=(16, 20))
 
 
-def test_the_dit_refuses_a_width_its_heads_do_not_divide() -> None:
+@pytest.mark.parametrize("network", [DiT, InContextDiT, CrossAttentionDiT, Transformer])
+def test_a_transformer_refuses_a_width_its_heads_do_not_divide(network: type[Backbone]) -> None:
     with pytest.raises(PolicyError, match="width=30 is not a multiple of n_heads=4"):
-        DiT(DA, H, DC, TO, width=30)
+        network(DA, H, DC, TO, width=30)
 
 
 def test_the_unet_has_the_published_number_of_parameters() -> None:

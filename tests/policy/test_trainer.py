@@ -34,7 +34,27 @@ def _interrupted_at(step: int) -> Any:
     return on_step
 
 
-NODES = {**{name: tiny.node(name) for name in tiny.NETWORKS}, "image": tiny.image_node()}
+ROOM = "kinoise.policy"
+#: Policies that learn more than a network: a noise schedule, a weight of every noise level.
+VDM = tiny.node(
+    path={"_target_": f"{ROOM}.paths.LearnedGamma", "gamma_min": -8.0},
+    objective={"_target_": f"{ROOM}.objectives.VariationalBound", "target": "epsilon"},
+)
+UNCERTAIN = tiny.node(
+    objective={
+        "_target_": f"{ROOM}.objectives.Denoising",
+        "weight": {
+            "_target_": f"{ROOM}.weights.Learned",
+            "base": {"_target_": f"{ROOM}.weights.EDM"},
+        },
+    }
+)
+NODES = {
+    **{name: tiny.node(name) for name in tiny.NETWORKS},
+    "image": tiny.image_node(),
+    "vdm": VDM,
+    "uncertain": UNCERTAIN,
+}
 
 
 RUNS = [
@@ -70,6 +90,24 @@ def test_a_resumed_training_is_bitwise_the_uninterrupted_one(
         [r["loss"] for r in read_log(tmp_path / n / "metrics.jsonl")] for n in ("whole", "parts")
     ]
     assert losses[0] == losses[1]
+
+
+def test_a_learned_path_is_stored_with_the_table_that_belongs_to_its_average(
+    tmp_path: Path,
+) -> None:
+    trainer = _trainer(tmp_path, VDM, learning_rate=3e-2)
+    untrained = trainer.policy.table.init.clone()
+    loaded = load_policy(trainer.fit(tiny.batch))
+    assert (loaded.table.init - untrained).abs().max() > 1e-4
+    compiled = build(VDM["sampler"]).table(loaded.path)
+    torch.testing.assert_close(loaded.table.t, compiled.t)
+    torch.testing.assert_close(loaded.table.estimate, compiled.estimate)
+
+
+def test_a_learned_weight_is_trained_with_the_network(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, UNCERTAIN)
+    trainer.fit(tiny.batch)
+    assert trainer.policy.learned_weight.output.weight.abs().max() > 1e-4
 
 
 def test_the_average_of_the_weights_is_what_runs(tmp_path: Path) -> None:

@@ -32,6 +32,40 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "n_heads": 2,
         "time_dim": 16,
     },
+    "dit_in_context": {
+        "_target_": "kinoise.policy.networks.dit_in_context.InContextDiT",
+        "width": 32,
+        "depth": 2,
+        "n_heads": 2,
+        "time_dim": 16,
+    },
+    "dit_cross_attention": {
+        "_target_": "kinoise.policy.networks.dit_cross_attention.CrossAttentionDiT",
+        "width": 32,
+        "depth": 2,
+        "n_heads": 2,
+        "time_dim": 16,
+    },
+    "transformer": {
+        "_target_": "kinoise.policy.networks.transformer.Transformer",
+        "width": 32,
+        "depth": 2,
+        "n_heads": 2,
+    },
+    "mixer": {
+        "_target_": "kinoise.policy.networks.mixer.Mixer",
+        "width": 32,
+        "depth": 2,
+        "token_hidden_dim": 16,
+        "time_dim": 16,
+    },
+    "concatenation_mlp": {
+        "_target_": "kinoise.policy.networks.concatenation_mlp.ConcatenationMLP",
+        "width": 32,
+        "depth": 2,
+        "time_dim": 16,
+        "token_dim": 8,
+    },
 }
 OBS_SHAPES = {"agent_pos": [2], "keypoint": [3, 2]}
 IMAGE_SHAPES = {"agent_pos": [2], "image_front": [64, 64, 3]}

@@ -73,7 +73,7 @@ def test_a_path_is_not_an_override(word: str) -> None:
 
 def test_options_may_stand_among_the_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["methods", "path", "--cfg", "slot=time"]) == 0
-    assert capsys.readouterr().out == "slot: path\n"
+    assert capsys.readouterr().out.startswith("slot: path\n")
 
 
 @pytest.mark.parametrize(

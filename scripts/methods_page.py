@@ -1,0 +1,158 @@
+"""docs/methods.md, written from the registry that is also what runs: the configs' groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import catalogue
+from .errors import UsageError
+
+#: The slots of a method, in the order of the page.
+SLOTS = (
+    "path",
+    "target",
+    "time",
+    "weight",
+    "coupling",
+    "objective",
+    "sampler",
+    "guidance",
+    "network",
+    "encoder",
+)
+#: Tasks of the sweep: what is reported, and under which name.
+FIGURES = {"pick_place": ("success", "PickPlace, success"), "gym_pusht": ("score", "Push-T, score")}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named method: its choice in the slots, and where it comes from."""
+
+    name: str
+    about: str
+    slots: Mapping[str, str]
+    formula: str
+    paper: str
+    oracle: str
+
+
+def families() -> list[Family]:
+    """Return every named family, read from `configs/family`."""
+    import yaml
+
+    found = []
+    for name in catalogue.groups().get("family", []):
+        file = catalogue.config_folder() / "family" / f"{name}.yaml"
+        node = yaml.safe_load(file.read_text(encoding="utf-8"))
+        choices = {
+            key.removeprefix("override /"): option
+            for entry in node["defaults"]
+            for key, option in entry.items()
+        }
+        facts = node["family"]
+        found.append(
+            Family(
+                name,
+                catalogue.description(file),
+                choices,
+                facts["formula"],
+                facts["paper"],
+                facts["oracle"],
+            )
+        )
+    return found
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """Return the record of the last sweep, `benchmarks/results/families.json`.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(
+            f"no figures at '{path}'; make them with `kinoise bench families`, or leave figures=null"
+        )
+    return dict(json.loads(path.read_text()))
+
+
+def page(figures: Mapping[str, Any] | None = None) -> str:
+    """Return the page as Markdown; `figures` is the record of a sweep over the families."""
+    parts = [
+        "# Methods",
+        "Written by `kinoise methods out=docs/methods.md figures=benchmarks/results/families.json`; "
+        "edit the YAML files under `configs/`, not this page.",
+        "A method is a choice in each slot of one policy class. `kinoise train slot=option` makes "
+        "a choice, `kinoise train family=name` all of a named method's at once; both combine.",
+        "## Slots",
+        *(_slot(slot) for slot in SLOTS),
+        "## Families",
+        *_sweep_note(figures),
+        *(_family(family, figures) for family in families()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _slot(slot: str) -> str:
+    root = catalogue.config_folder()
+    rows = [
+        f"| `{slot}={option}` | {catalogue.description(root / slot / f'{option}.yaml')} |"
+        for option in catalogue.groups()[slot]
+    ]
+    return "\n".join([f"### {slot}", "", "| choice | what it is |", "| --- | --- |", *rows])
+
+
+def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
+    if figures is None:
+        return []
+    budget, machine = figures["budget"], figures["machine"]
+    return [
+        f"The figures are those of `{figures['command']}` on {figures['date'][:10]}, "
+        f"{machine['cpu']}, one thread: {budget['steps']} optimizer steps of batch "
+        f"{budget['batch_size']} for every family, seed {budget['seed']}, the same evaluation "
+        "seeds. They compare methods under a small budget and are not the best each can do. "
+        "Intervals are of 95 %: Wilson for success, bootstrap for scores."
+    ]
+
+
+def _family(family: Family, figures: Mapping[str, Any] | None) -> str:
+    choice = " ".join(f"{slot}={option}" for slot, option in family.slots.items())
+    lines = [
+        f"### {family.name}",
+        "",
+        f"{family.about[0].upper()}{family.about[1:]}.",
+        "",
+        f"    {family.formula}",
+        "",
+        f"- `kinoise train family={family.name}`, which is `{choice}`",
+        f"- paper: {family.paper}",
+        f"- oracle: `{family.oracle}`",
+    ]
+    return "\n".join(lines + _figures(family.name, figures))
+
+
+def _figures(name: str, figures: Mapping[str, Any] | None) -> list[str]:
+    """Return the family's table of the sweep: evaluations, one column a task, latency."""
+    rows = [row for row in (figures or {}).get("rows", []) if row["family"] == name]
+    if not rows:
+        return []
+    lines = ["", "| NFE | " + " | ".join(title for _, title in FIGURES.values()) + " | chunk p50 |"]
+    lines.append("| --- " * (len(FIGURES) + 2) + "|")
+    for nfe in sorted({row["nfe"] for row in rows}):
+        here = {row["task"]: row for row in rows if row["nfe"] == nfe}
+        cells = [_figure(here.get(task), key) for task, (key, _) in FIGURES.items()]
+        times = [row["chunk_ms"]["median"] for row in here.values() if row.get("chunk_ms")]
+        latency = f"{min(times):.2f} ms" if times else ""
+        lines.append(f"| {nfe} | {' | '.join(cells)} | {latency} |")
+    return lines
+
+
+def _figure(row: Mapping[str, Any] | None, key: str) -> str:
+    if row is None:
+        return ""
+    low, high = row[f"{key}_interval"]
+    return f"{row[key]:.2f} [{low:.2f}, {high:.2f}]"
