@@ -66,7 +66,7 @@ print(json.dumps(times))
 
 def turn(root: Path, network: str, repeats: int, steps: int) -> dict[str, list[float]]:
     """Return the seconds that the version at `root` took, by what was timed."""
-    variables = {name: "1" for name in THREAD_VARIABLES} | {"PYTHONPATH": str(root)}
+    variables = dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(root)}
     done = subprocess.run(
         [sys.executable, "-c", PROBE, network, str(repeats), str(steps), *SAMPLERS],
         env={**os.environ, **variables},

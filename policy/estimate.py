@@ -43,7 +43,9 @@ class Estimate:
     def vjp(self, cotangent: Tensor) -> Tensor:
         """Return (d sample / d x)^T cotangent, through the network and every edit before.
 
-        Only edits with `needs_gradient` may ask: the network then ran with gradients on.
+        Steps that are themselves gradients count as constants, so that those of several edits add
+        up as scores do. Only edits with `needs_gradient` may ask: the network then ran with
+        gradients on.
         """
         (product,) = torch.autograd.grad(self.sample, self.x, cotangent, retain_graph=True)
         return product

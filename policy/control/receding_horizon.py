@@ -21,7 +21,6 @@ from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError
 
 
-
 class Sample(Protocol):
     """What the controller asks for chunks, e.g. `policy.sample`."""
 
