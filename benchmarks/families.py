@@ -2,9 +2,9 @@
 
 Each family of `configs/family` is trained on the same demonstrations with the same backbone, steps
 and seed (families that differ only in how they sample share one training), then rolled out from the
-same seeds at 1, 2, 4, 8 and 16 evaluations a chunk, and at 100 for DDPM. Each cell is written as soon as
-it is known, and a second call goes on where the first stopped. Latency is measured at the end, on an
-otherwise idle machine, by `--latency`.
+same seeds at 1, 2, 4, 8 and 16 evaluations a chunk, and at 100 for DDPM. Each cell is written as
+soon as it is known, and a second call goes on where the first stopped. Latency is measured at the
+end, on an otherwise idle machine, by `--latency`.
 
     python benchmarks/families.py --task pick_place
     python benchmarks/families.py --task gym_pusht --data data/pusht_human.zarr

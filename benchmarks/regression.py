@@ -1,8 +1,9 @@
 """Has a hot path become slower? This checkout against another commit, turn by turn.
 
-Each turn is a fresh process that imports one of the two versions and times whole chunks (batch 1) and
-whole optimizer steps (batch 256) on one thread; the versions take turns, so a busy machine troubles
-both alike. The ratio is that of the medians over all turns; below 1 this checkout is faster.
+Each turn is a fresh process that imports one of the two versions and times whole chunks (batch 1)
+and whole optimizer steps (batch 256) on one thread; the versions take turns, so a busy machine
+troubles both alike. The ratio is that of the medians over all turns; below 1 this checkout is
+faster.
 
     python benchmarks/regression.py --base f17dddf --turns 8
 """

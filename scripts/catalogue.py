@@ -64,8 +64,19 @@ def slots(config: str, root: Path | None = None) -> dict[str, str]:
                 continue
             package = f"{outer}.{package}" if outer else package
             chosen.setdefault(_override_key(group, package), option)
-            waiting.append((root / group / f"{option}.yaml", package))
+            file = root / group / f"{option}.yaml"
+            waiting.append((file, _package(file, package)))
     return chosen | overridden
+
+
+def _package(file: Path, default: str) -> str:
+    """Return where the contents of a config land: what its `# @package` says, else `default`."""
+    if not file.exists():
+        return default
+    found = re.match(r"#\s*@package\s+(\S+)", file.read_text(encoding="utf-8"))
+    if found is None:
+        return default
+    return "" if found[1] == "_global_" else found[1]
 
 
 def _override_key(group: str, package: str) -> str:

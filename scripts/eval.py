@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import assembly, likelihood
 from .evaluation import representative, roll_out, summarise
 from .report import encode_mp4, write_metrics, write_report
 
@@ -52,12 +52,13 @@ class Evaluation:
 def run(cfg: DictConfig) -> None:
     """Evaluate a checkpoint, print the summary and write metrics.json and report.html."""
     evaluation = evaluate(cfg)
-    out = Path(cfg.out) if cfg.out is not None else _run_folder(evaluation.checkpoint)
+    out = Path(cfg.out) if cfg.out is not None else assembly.run_folder(evaluation.checkpoint)
     print(f"report {publish(evaluation, out)}")
 
 
 def evaluate(cfg: DictConfig) -> Evaluation:
     """Roll a checkpoint out, time its chunks, film three episodes and print the summary."""
+    from kinoise.envs.rollout import Recording
     from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta
 
     checkpoint = find_checkpoint(cfg.checkpoint)
@@ -79,7 +80,12 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         n_envs=cfg.n_envs,
         n_workers=cfg.n_workers,
     )
-    episodes = roll(controller(sampler=sampler), label="evaluate")
+    # A mistake in what comes last is better known first.
+    compared = (
+        likelihood.training_data(cfg.familiarity, checkpoint) if cfg.get("likelihood") else None
+    )
+    record = Recording(trajectories=compared is not None)
+    episodes = roll(controller(sampler=sampler), label="evaluate", record=record)
     metrics = {
         "task": task.name,
         "checkpoint": str(checkpoint),
@@ -96,6 +102,11 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     }
     videos = _videos(task, controller(sampler=sampler), episodes) if cfg.videos else []
     _print_summary(metrics)
+    if compared is not None:
+        actor = controller(sampler=sampler)
+        roll = partial(roll, actor, record=record)
+        policy = actor().sample.__self__
+        metrics["likelihood"] = likelihood.examine(cfg, compared, task, policy, episodes, roll)
     return Evaluation(checkpoint, metrics, videos)
 
 
@@ -120,7 +131,7 @@ def publish(evaluation: Evaluation, out: Path, control: Mapping[str, Any] | None
         episodes=metrics["episodes"],
         curves=_curves(checkpoint, metrics["sweep"]),
         videos=evaluation.videos,
-        tables=[_sweep_table(metrics["sweep"])] if metrics["sweep"] else [],
+        tables=_tables(metrics),
         environment={
             **_machine(),
             "versions": read_meta(checkpoint)["versions"],
@@ -183,7 +194,7 @@ def _videos(
 def _curves(checkpoint: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     from kinoise.policy.training_log import read_log
 
-    records = read_log(_run_folder(checkpoint) / "metrics.jsonl")
+    records = read_log(assembly.run_folder(checkpoint) / "metrics.jsonl")
     names = {"loss": "Training loss", "eval/success": "Success of checkpoints"}
     curves: dict[str, Any] = {}
     for key, title in names.items():
@@ -195,6 +206,11 @@ def _curves(checkpoint: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, A
             (row["n_steps"], row["score"], *row["score_interval"]) for row in sweep
         ]
     return curves
+
+
+def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tables = [_sweep_table(metrics["sweep"])] if metrics["sweep"] else []
+    return tables + ([likelihood.table(metrics["likelihood"])] if "likelihood" in metrics else [])
 
 
 def _sweep_table(sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -219,12 +235,6 @@ def _rows(episodes: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
         {"seed": e.seed, "success": e.success, "score": e.score, "length": e.length}
         for e in episodes
     ]
-
-
-def _run_folder(checkpoint: Path) -> Path:
-    """Return the run a checkpoint belongs to, or the checkpoint itself where it stands alone."""
-    parent = checkpoint.resolve().parent
-    return parent.parent if parent.name == "checkpoints" else checkpoint
 
 
 def _machine() -> dict[str, Any]:

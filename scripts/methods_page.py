@@ -75,7 +75,7 @@ def read_figures(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UsageError(
-            f"no figures at '{path}'; make them with `kinoise bench families`, or leave figures=null"
+            f"no figures at '{path}'; make them with `kinoise bench families`, or give none"
         )
     return dict(json.loads(path.read_text()))
 
@@ -84,8 +84,8 @@ def page(figures: Mapping[str, Any] | None = None) -> str:
     """Return the page as Markdown; `figures` is the record of a sweep over the families."""
     parts = [
         "# Methods",
-        "Written by `kinoise methods out=docs/methods.md figures=benchmarks/results/families.json`; "
-        "edit the YAML files under `configs/`, not this page.",
+        "Written by `kinoise methods out=docs/methods.md "
+        "figures=benchmarks/results/families.json`; edit the YAML files under `configs/` instead.",
         "A method is a choice in each slot of one policy class. `kinoise train slot=option` makes "
         "a choice, `kinoise train family=name` all of a named method's at once; both combine.",
         "## Slots",

@@ -85,6 +85,10 @@ VERBS = {
                 ("kinoise eval runs/pick_place", "success with its interval, score, latency"),
                 ("kinoise eval runs/pick_place sampler=ddim", "the same policy, another solver"),
                 (
+                    "kinoise eval runs/pick_place +likelihood=true",
+                    "and how familiar the observations are",
+                ),
+                (
                     "kinoise eval runs/pick_place sampler=ddim policy.sampler.path=vp_cosine",
                     "along another path than the one trained on",
                 ),
@@ -112,10 +116,7 @@ VERBS = {
             (
                 ("kinoise bench latency", "chunk p50/p99 of each backbone and sampler"),
                 ("kinoise bench loader", "windows per second against a torch DataLoader"),
-                (
-                    "kinoise bench families \"args=[--task,pick_place]\"",
-                    "every named family under one budget; hours, resumes",
-                ),
+                ("kinoise bench families args=[--task,pick_place]", "every named family; resumes"),
             ),
             (
                 Positional(

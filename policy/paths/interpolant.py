@@ -18,8 +18,8 @@ class Interpolant(Path):
     part, what remains of x_1 and z is one Gaussian of variance
     sigma^2 = spread^2 t^2 + 2 latent^2 t (1 - t), so all of the algebra holds for x_t - t x_1.
 
-    With a latent the velocity grows as 1 / sqrt(t) towards the data: training begins at `earliest`,
-    as the authors' does, and a bounded target (`v_prediction`, `sample`) is the easier one to learn.
+    With a latent the velocity grows as 1 / sqrt(t) towards the data: training begins at
+    `earliest`, and a bounded target (`v_prediction`, `sample`) is the easier one to learn.
 
     Args:
         latent: strength of the latent z.

@@ -1,0 +1,294 @@
+"""How familiar observations are to a policy: `kinoise eval CHECKPOINT +likelihood=true`.
+
+The score (`kinoise.policy.familiarity`) is calibrated on training episodes, applied to the
+episodes of the evaluation, and tried on corrupted copies of them and on episodes with pushes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
+from .detection import auroc, auroc_interval
+from .errors import UsageError
+from .progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+    from omegaconf import DictConfig
+
+    from kinoise.envs.rollout import EpisodeResult
+    from kinoise.policy.diffusion_policy import DiffusionPolicy
+    from kinoise.policy.familiarity import Familiarity
+
+#: How much harder than in training the pushes are.
+PUSH = 10.0
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a controller sees at each replanning of some episodes, N in all.
+
+    Attributes:
+        obs: key -> `[N, To, ...]`.
+        episode: number of the episode, `[N]`.
+        is_first: True at an episode's first replanning, `[N]`; otherwise the one before is the
+            row before.
+    """
+
+    obs: dict[str, torch.Tensor]
+    episode: NDArray[np.int64]
+    is_first: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory], policy: DiffusionPolicy) -> Windows:
+        """Return the windows at steps 0, Ta, 2 Ta, ... of trajectories key -> `[T, ...]`."""
+        import torch
+
+        keys, lengths = list(policy.obs_shapes), []
+        columns: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
+        for trajectory in trajectories:
+            steps = np.arange(0, len(trajectory[keys[0]]), policy.n_action_steps)
+            rows = steps[:, None] + np.arange(1 - policy.n_obs_steps, 1)
+            for key in keys:
+                columns[key].append(trajectory[key][np.maximum(rows, 0)])
+            lengths.append(len(steps))
+        first = np.concatenate([np.arange(n) == 0 for n in lengths])
+        obs = {key: torch.from_numpy(np.concatenate(column)) for key, column in columns.items()}
+        return cls(obs, np.repeat(np.arange(len(lengths)), lengths), first)
+
+    def __len__(self) -> int:
+        return len(self.episode)
+
+    def differs(self, other: Windows) -> NDArray[np.bool_]:
+        """Return where `[N]` the observations are others than those of `other`."""
+        pairs = [(self.obs[key], other.obs[key]) for key in self.obs]
+        unequal = [(a != b).flatten(1).any(1).numpy() for a, b in pairs]
+        return np.asarray(np.any(unequal, 0))
+
+
+def training_data(cfg: DictConfig, checkpoint: Path) -> Path:
+    """Return the path of the training data that the `familiarity` node or the checkpoint names.
+
+    Raises:
+        UsageError: there is nothing.
+    """
+    from kinoise.policy.checkpoint import read_config
+
+    path = Path(cfg.data or read_config(checkpoint)["data"]["path"])
+    if not path.exists():
+        raise UsageError(
+            f"+likelihood=true compares with the training data, and there is nothing at '{path}'; "
+            "give familiarity.data=PATH"
+        )
+    return path
+
+
+def examine(
+    cfg: DictConfig,
+    data: Path,
+    task: DictConfig,
+    policy: DiffusionPolicy,
+    episodes: Sequence[EpisodeResult],
+    roll: Callable[..., Sequence[EpisodeResult]],
+) -> dict[str, Any]:
+    """Score observations of training, of an evaluation and of corrupted copies; print a summary.
+
+    Args:
+        cfg: of `kinoise eval`.
+        data: the training data.
+        task: the task; its disturbance of actions is the pushes.
+        policy: what plans.
+        episodes: of the evaluation, with trajectories.
+        roll: rolls the first `n_episodes` of them out once more, disturbed by `perturb`.
+    """
+    from kinoise.policy.familiarity import Familiarity
+
+    settings = cfg.familiarity
+    training = _training_episodes(data, settings.n_reference_episodes, list(policy.obs_shapes))
+    usual = _observations(episodes[: settings.n_episodes])
+    trajectories = _corrupted(usual, Scale.of(training))
+    pushes = _harder_pushes(task)
+    if pushes is not None:
+        disturbed = roll(label="pushed", n_episodes=len(usual), perturb=pushes)
+        trajectories["pushed"] = _observations(disturbed)
+    reference, seen = Windows.of(training, policy), Windows.of(usual, policy)
+    others = {name: Windows.of(each, policy) for name, each in trajectories.items()}
+    total = settings.n_plans * sum(map(len, (reference, seen, *others.values())))
+    with Progress("familiarity", total, "plans") as progress:
+
+        def surprises(windows: Windows) -> NDArray[np.float64]:
+            return _surprises(policy, windows, settings, progress)
+
+        familiarity = Familiarity.fit(surprises(reference), reference.is_first, settings.rate)
+        seen_scores = familiarity.score(surprises(seen), seen.is_first)
+        scores = {
+            name: familiarity.score(surprises(windows), windows.is_first)
+            for name, windows in others.items()
+        }
+    strange = {
+        name: windows.differs(seen) if name in CORRUPTIONS else np.ones(len(windows), bool)
+        for name, windows in others.items()
+    }
+    kinds = {
+        name: (scores[name][chosen], others[name].episode[chosen])
+        for name, chosen in strange.items()
+        if chosen.any()
+    }
+    result = _result(settings, familiarity, (seen_scores, seen.episode), kinds)
+    _print_summary(result)
+    return result
+
+
+def table(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the report's table of an examination."""
+    return {
+        "title": "Familiarity of observations",
+        "columns": ["observations", "n", "AUROC", "95 % interval", "AUROC of episodes", "flagged"],
+        "rows": [
+            ["of the evaluation", result["n"], None, None, None, result["flagged"]],
+            *(
+                [
+                    row["what"],
+                    row["n"],
+                    row["auroc"],
+                    "{:.3f} to {:.3f}".format(*row["auroc_interval"]),
+                    row["auroc_of_episodes"],
+                    row["flagged"],
+                ]
+                for row in result["kinds"]
+            ),
+        ],
+    }
+
+
+def _print_summary(result: Mapping[str, Any]) -> None:
+    """Print an examination below an evaluation's summary."""
+    print(
+        f"familiarity     {100 * result['flagged']:.1f} % of {result['n']} observations flagged "
+        f"(training: {100 * result['rate']:.0f} %)"
+    )
+    for row in result["kinds"]:
+        low, high = row["auroc_interval"]
+        print(
+            f"  {row['kind']:<13} AUROC {row['auroc']:.3f} [{low:.3f}, {high:.3f}]"
+            f"  flagged {100 * row['flagged']:3.0f} %  ({row['what']})"
+        )
+
+
+Scores = tuple[NDArray[np.float64], NDArray[np.int64]]
+"""Scores `[N]` and the episodes `[N]` they belong to."""
+
+
+def _training_episodes(
+    data: Path, n_episodes: int, keys: Sequence[str]
+) -> list[dict[str, NDArray[Any]]]:
+    """Return observations of training episodes, spread over the data set."""
+    from kinoise.datasets.replay_buffer import ReplayBuffer
+
+    buffer = ReplayBuffer.open(data)
+    count = min(buffer.n_episodes, n_episodes)
+    chosen = np.linspace(0, buffer.n_episodes - 1, count).round().astype(int)
+    bounds = [buffer.bounds(int(episode)) for episode in chosen]
+    return [{key: buffer.read(key, *rows) for key in keys} for rows in bounds]
+
+
+def _observations(episodes: Sequence[EpisodeResult]) -> list[Trajectory]:
+    return [episode.obs for episode in episodes if episode.obs is not None]
+
+
+def _corrupted(usual: Sequence[Trajectory], scale: Scale) -> dict[str, list[Trajectory]]:
+    """Return the episodes corrupted in every way; in none where all sensors are cameras."""
+    rng = np.random.default_rng(0)
+    ways = CORRUPTIONS.items() if scale.keys else ()
+    return {name: corrupt(usual, scale, rng) for name, (corrupt, _) in ways}
+
+
+def _harder_pushes(task: DictConfig) -> Any:
+    """Return the task's disturbance of actions, PUSH times as strong; None where it has none."""
+    from hydra.utils import instantiate
+
+    node = task.get("perturb")
+    if node is None or "scale" not in node:
+        return None
+    return instantiate({**node, "scale": [PUSH * scale for scale in node.scale]})
+
+
+def _surprises(
+    policy: DiffusionPolicy, windows: Windows, settings: DictConfig, progress: Progress
+) -> NDArray[np.float64]:
+    """Return the surprise `[N]` of every window, averaged over independent plans."""
+    import torch
+
+    from kinoise.policy.familiarity import surprise
+
+    # Apart from the noise of the evaluation, whose generators are seeded with the episodes' seeds.
+    generator = torch.Generator().manual_seed(2**40)
+    none = torch.from_numpy(windows.is_first)[:, None, None]
+    total = np.zeros(len(windows))
+    batches = [slice(start, start + BATCH) for start in range(0, len(windows), BATCH)]
+
+    def obs(rows: slice) -> dict[str, torch.Tensor]:
+        return {key: values[rows] for key, values in windows.obs.items()}
+
+    for _ in range(settings.n_plans):
+        plans = torch.cat([policy.sample(obs(rows), generator).cpu() for rows in batches])
+        before = torch.where(none, torch.nan, plans.roll(1, 0))
+        for rows in batches:
+            found = surprise(
+                policy, obs(rows), plans[rows], before[rows], generator, settings.n_steps
+            )
+            total[rows] += found.double().numpy(force=True) / settings.n_plans
+            progress.advance(len(found))
+    # Where a density is not even finite the policy knows nothing.
+    return np.nan_to_num(total, nan=np.inf, posinf=np.inf)
+
+
+def _result(
+    settings: DictConfig, familiarity: Familiarity, seen: Scores, kinds: Mapping[str, Scores]
+) -> dict[str, Any]:
+    together = [kinds[name] for name in UNSEEN if name in kinds]
+    rows = []
+    if together:
+        rows.append(_row("unseen", "the next three together", seen, *together))
+    for name, scores in kinds.items():
+        what = CORRUPTIONS[name][1] if name in CORRUPTIONS else "the actions are disturbed"
+        rows.append(_row(name, what, seen, scores))
+    return {
+        "rate": settings.rate,
+        "n": len(seen[0]),
+        "flagged": float((seen[0] > 1).mean()),
+        "first": familiarity.first,
+        "later": familiarity.later,
+        "kinds": rows,
+    }
+
+
+def _row(kind: str, what: str, seen: Scores, *strange: Scores) -> dict[str, Any]:
+    """Return how well `seen` is told from the kinds `strange`, taken together."""
+    values, episodes = (np.concatenate(column) for column in zip(*strange, strict=True))
+    interval = auroc_interval(seen[0], values, seen[1], episodes)
+    of_episodes = np.concatenate([_of_episodes(each) for each in strange])
+    return {
+        "kind": kind,
+        "what": what,
+        "n": len(values),
+        "auroc": interval.estimate,
+        "auroc_interval": (interval.low, interval.high),
+        "auroc_of_episodes": auroc(_of_episodes(seen), of_episodes),
+        "flagged": float((values > 1).mean()),
+    }
+
+
+def _of_episodes(scores: Scores) -> NDArray[np.float64]:
+    """Return the mean score of each episode."""
+    values, episodes = scores
+    count = np.bincount(episodes)
+    return np.asarray((np.bincount(episodes, values) / np.maximum(count, 1))[count > 0])
