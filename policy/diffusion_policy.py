@@ -19,6 +19,7 @@ from .estimate import Estimate, Guidance, is_asked_for
 from .normalizer import Normalizer, Statistics
 from .objectives import Objective
 from .paths import Path
+from .plan import Plan
 from .previous import handed_over, training_base
 from .samplers import Sampler
 from .tables import Table, run_table
@@ -115,7 +116,7 @@ class DiffusionPolicy(nn.Module):
                 f"target '{self.objective.target}' cannot give x_0 where alpha = 0; "
                 "start later (policy.sampler.grid.start=0.999) or predict 'v_prediction'"
             )
-        self._plan: _Plan | None = None
+        self._plan: Plan | None = None
 
     def set_guidance(self, guidance: Sequence[Guidance]) -> None:
         """Choose the edits of the x_0 estimate from now on, in the order of application.
@@ -246,7 +247,7 @@ class DiffusionPolicy(nn.Module):
 
     def _guided(
         self,
-        plan: _Plan,
+        plan: Plan,
         here: Mapping[str, Tensor],
         obs: Mapping[str, Tensor],
         noises: Tensor,
@@ -297,7 +298,7 @@ class DiffusionPolicy(nn.Module):
         return compares
 
     def _estimate_at(
-        self, plan: _Plan, encoded: Tensor, base: Tensor | None
+        self, plan: Plan, encoded: Tensor, base: Tensor | None
     ) -> Callable[[int, Tensor], Tensor]:
         """Return the x_0 estimate as a function of (row k of the table, state less its base)."""
         condition = self.network.condition(encoded)
@@ -335,9 +336,9 @@ class DiffusionPolicy(nn.Module):
             rows = [torch.randn(shape, generator=generator) for _ in range(batch)]
         return torch.stack(rows, 1).to(device)
 
-    def _sampling_plan(self) -> _Plan:
+    def _sampling_plan(self) -> Plan:
         if self._plan is None or self.training:
-            self._plan = _Plan(self)
+            self._plan = Plan(self)
         return self._plan
 
     def train(self, mode: bool = True) -> Self:
@@ -350,35 +351,3 @@ class DiffusionPolicy(nn.Module):
 
 def _undeclared(k: int, x: Tensor) -> Tensor:
     raise PolicyError("an edit that calls without_obs must declare needs_unconditional = True")
-
-
-class _Plan:
-    """What a table needs of the network at every row, computed once a table, not once a chunk.
-
-    Factors are numbers, or tensors `[H, 1]` where every token has a time of its own.
-    """
-
-    @torch.no_grad()
-    def __init__(self, policy: DiffusionPolicy) -> None:
-        self.device = next(policy.parameters()).device
-        path, t = policy.path, policy.table.t
-        level, scales = frame(policy.objective.target, path, t), path.input_scale(t)
-        self.from_state = self._rows(level.b / level.det)
-        self.from_prediction = self._rows(-level.sigma / level.det)
-        self.alphas, self.sigmas = self._rows(level.alpha), self._rows(level.sigma)
-        self.betas = self._rows(path.beta(t))
-        self.input_scales = None if scales is None else self._rows(scales)
-        self.times = [policy.network.times(row[None]) for row in t.float().to(self.device)]
-        self.combine = self._combine_tokens if policy.table.per_token else self._combine
-
-    def _rows(self, values: Tensor) -> list[Any]:
-        if values.ndim == 1:
-            return list(values.tolist())
-        return list(values.float().to(self.device)[:, :, None].unbind())
-
-    def _combine(self, k: int, x: Tensor, prediction: Tensor) -> Tensor:
-        """Return the x_0 estimate of row k from the state and the network's prediction."""
-        return torch.add(x * self.from_state[k], prediction, alpha=self.from_prediction[k])
-
-    def _combine_tokens(self, k: int, x: Tensor, prediction: Tensor) -> Tensor:
-        return torch.addcmul(x * self.from_state[k], prediction, self.from_prediction[k])

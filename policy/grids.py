@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .errors import PolicyError
 from .paths import Path
+from .times import shifted
 
 
 class Grid(Protocol):
@@ -94,6 +95,17 @@ class UniformLogSNR:
         low, high = _within(path, self.sigma_min, self.sigma_max)
         ramp = torch.linspace(math.log(high), math.log(low), n, dtype=torch.float64)
         return _times(path, ramp.exp())
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Another grid with every sigma / alpha multiplied by `shift` (Esser et al. 2024, eq. 23)."""
+
+    base: Grid
+    shift: float = 2.0
+
+    def __call__(self, n: int, path: Path) -> Tensor:
+        return shifted(self.base(n, path), self.shift, path)
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,15 @@ class PerToken(TimeDistribution):
 
 
 def shifted(t: Tensor, shift: float, path: Path) -> Tensor:
-    """Return the time at which sigma / alpha is `shift` times what it is at t."""
-    angle = path.angle(t)
-    return path.time_at(torch.atan2(shift * angle.sin(), angle.cos()))
+    """Return the time at which sigma / alpha, r, is `shift` times what it is at t.
+
+    Where the path ends at a finite r_max the end stays in place: 1 / r' - 1 / r_max is 1 / shift of
+    what it was.
+    """
+    angle, end = path.angle(t), path.angle(torch.ones_like(t))
+    inverse = angle.cos() / angle.sin()
+    last = end.cos() / end.sin()
+    return path.time_at(torch.atan2(torch.ones_like(t), last + (inverse - last) / shift))
 
 
 def _normal_quantile(u: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from kinoise.policy.grids import (
     Grid,
     Karras,
     Polynomial,
+    Shifted,
     UniformLogSNR,
     UniformTime,
 )
@@ -28,6 +29,8 @@ GRIDS: list[Grid] = [
     Cosine(0.5),
     Karras(),
     UniformLogSNR(),
+    Shifted(UniformTime()),
+    Shifted(Karras(), 0.5),
     UniformTime(0.9),
     Polynomial(3.0, 0.9),
     Cosine(-1.0, 0.9),

@@ -71,4 +71,15 @@ def test_a_shift_multiplies_the_noise_to_signal_ratio_on_any_path() -> None:
     flow = LinearFlow()
     torch.testing.assert_close(Shifted(Uniform(), 3.0).quantile(u, flow), 3 * u / (1 + 2 * u))
     edm = EDM()
-    torch.testing.assert_close(edm.sigma(shifted(u * 0.8, 2.0, edm)), 2 * edm.sigma(u * 0.8))
+    before, after = edm.sigma(u), edm.sigma(shifted(u, 2.0, edm))
+    torch.testing.assert_close(1 / after - 1 / 80, (1 / before - 1 / 80) / 2)
+    torch.testing.assert_close(after[0], 2 * before[0], rtol=1e-6, atol=0)
+
+
+@every_path
+def test_a_shift_leaves_the_ends_in_place(path: Path) -> None:
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    first, last = shifted(ends, 3.0, path)
+    assert last == pytest.approx(1.0, abs=1e-6)
+    if path.sigma(ends)[0] < 1e-8:  # a learned path keeps a trace of noise, which is shifted
+        assert first == pytest.approx(0.0, abs=1e-6)

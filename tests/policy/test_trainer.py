@@ -180,3 +180,19 @@ def test_the_log_survives_a_torn_last_line_and_drops_what_a_resume_repeats(tmp_p
         file.write('{"step": 4, "lo')
     TrainingLog(tmp_path, resume_at=2).close()
     assert [record["step"] for record in read_log(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_factors_scale_the_learning_rate_of_their_parameters_alone(tmp_path: Path) -> None:
+    name = "network.input.weight"
+    settings = {"n_steps": 1, "warmup_steps": 0, "weight_decay": 0.0, "clip_norm": 1e9}
+    moved = {}
+    for factor in (1.0, 0.25):
+        trainer = _trainer(
+            tmp_path / str(factor), tiny.node(), **settings, rate_factors={name: factor}
+        )
+        before = {key: value.detach().clone() for key, value in trainer.parameters.items()}
+        trainer.fit(tiny.batch)
+        moved[factor] = {k: (v - before[k]).detach() for k, v in trainer.parameters.items()}
+    torch.testing.assert_close(moved[0.25][name], 0.25 * moved[1.0][name], rtol=1e-3, atol=1e-9)
+    others = [key for key in before if key != name]
+    assert all(torch.equal(moved[0.25][key], moved[1.0][key]) for key in others)

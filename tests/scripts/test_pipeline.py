@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kinoise.datasets.replay_buffer import ReplayBuffer
-from kinoise.policy.checkpoint import read_meta
+from kinoise.policy.checkpoint import load_policy, read_meta
 from kinoise.scripts.cli import main
 
 #: A network and a schedule that train in a second.
@@ -71,6 +71,35 @@ def test_training_leaves_a_scored_checkpoint_and_curves(run: Path) -> None:
     assert meta["step"] == 30
     assert set(meta["metrics"]) >= {"success", "score"}
     assert (run / "metrics.jsonl").read_text().count("\n") >= 1
+
+
+def test_a_tuned_grid_is_stored_with_the_policy_and_comes_closer(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    words = ["n_steps=3", "n_chunks=8", "n_tables=30", f"out={out}"]
+    assert main(["tune", str(run), *words]) == 0
+    metrics = read_meta(out)["metrics"]
+    assert metrics["grid_error"] <= min(metrics["grid_errors"].values())
+    tuned = load_policy(out)
+    assert tuned.table.n_evaluations == 3
+    own, theirs = load_policy(run).state_dict(), tuned.state_dict()
+    assert all((own[key] == theirs[key]).all() for key in own)
+
+
+def test_a_policy_is_sampled_along_another_path_and_with_guidance(
+    run: Path, tmp_path: Path
+) -> None:
+    words = ["sampler=ddim", "policy.sampler.path=vp_cosine", "guidance=dynamic_clamp"]
+    small = ["n_episodes=1", "n_workers=0", "videos=false", f"out={tmp_path}"]
+    assert main(["eval", str(run), *words, *small]) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text())["sampler"] == "ddim"
+
+
+def test_a_width_trained_at_anothers_learning_rate_is_given_its_factors(
+    data: Path, tmp_path: Path
+) -> None:
+    words = ["train", f"data.path={data}", f"run={tmp_path}", "trainer.n_steps=2", *SMALL]
+    assert main([*words, "evaluation.n_episodes=0", "base_network={width: 16}"]) == 0
+    assert read_meta(tmp_path)["step"] == 2
 
 
 def test_evaluation_does_not_depend_on_the_number_of_parallel_environments(
