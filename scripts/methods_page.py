@@ -111,7 +111,8 @@ def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
         return []
     budget, machine = figures["budget"], figures["machine"]
     return [
-        f"The figures are those of `{figures['command']}` on {figures['date'][:10]}, "
+        "The figures are those of `python benchmarks/families.py --task pick_place`, `--task "
+        f"gym_pusht` (human demonstrations) and `--latency` on {figures['date'][:10]}, "
         f"{machine['cpu']}, one thread: {budget['steps']} optimizer steps of batch "
         f"{budget['batch_size']} for every family, seed {budget['seed']}, the same evaluation "
         "seeds. They compare methods under a small budget and are not the best each can do. "

@@ -10,13 +10,14 @@ from itertools import pairwise
 import pytest
 import torch
 from oracles import TWO_MODES, energy_distance, fine_ode, walk
-from registry import PATHS, every_path, every_solver
+from registry import PATHS, every_path, every_solver, every_target
 from torch import Tensor
 
 from kinoise.policy.grids import UniformLogSNR, UniformTime
 from kinoise.policy.paths import LinearFlow, Path, VEGeometric, VPLinear
 from kinoise.policy.schedulers import OWN, SCHEDULERS, SOLVERS, compile_table, noise_from
 from kinoise.policy.tables import Table, run_table
+from kinoise.policy.targets import Frame, frame
 from kinoise.scripts import catalogue
 
 every_own = pytest.mark.parametrize("solver", list(OWN))
@@ -112,6 +113,30 @@ def test_samples_of_a_mixture_have_its_distribution(solver: str) -> None:
         noises = _normal(1 + table.n_noises, 3000, seed=5)
         estimate = TWO_MODES.flow_map(path) if row.jumps else TWO_MODES.denoiser(path)
         assert energy_distance(walk(table, estimate, noises), truth) < 4e-3, along
+
+
+@every_path
+@every_target
+def test_whatever_the_network_predicts_every_solver_gives_the_same_samples(
+    path: Path, target: str
+) -> None:
+    """The exact network in the words of a target, read back at each evaluation as a policy does."""
+    denoise = TWO_MODES.denoiser(path)
+    for solver in SOLVERS:
+        # Noise prediction says nothing of x_0 where alpha = 0: start a little later.
+        table = compile_table(solver, UniformTime(0.98)(4, path), path)
+        level = frame(target, path, table.t)
+
+        def estimate(k: int, x: Tensor, table: Table = table, level: Frame = level) -> Tensor:
+            here = Frame(level.alpha[k], level.sigma[k], level.a[k], level.b[k])
+            sample = denoise(x, table.t[k])
+            prediction = here.target(sample, (x - here.alpha * sample) / here.sigma)
+            return here.sample(x, prediction)
+
+        noises = _normal(1 + table.n_noises, 4, 3, 2)
+        direct = run_table(table, lambda k, x, table=table: denoise(x, table.t[k]), noises)
+        read_back = run_table(table, estimate, noises)
+        torch.testing.assert_close(read_back, direct, rtol=0, atol=1e-6, msg=solver)
 
 
 @pytest.mark.parametrize("solver", [name for name in SOLVERS if name not in IN_TIME])
