@@ -113,9 +113,7 @@ def trained(task: str, family: str, arguments: argparse.Namespace) -> Path:
     last = run / "checkpoints" / "last"
     cfg.run = str(run)
     if not last.exists():
-        began = time.monotonic()
         train(cfg)
-        (run / "seconds").write_text(f"{time.monotonic() - began:.1f}\n")
     elif read_meta(last)["step"] < cfg.trainer.n_steps:
         cfg.resume = True
         train(cfg)
@@ -217,9 +215,7 @@ def collect(arguments: argparse.Namespace) -> None:
         if "nfe" not in row:
             continue
         latency = FOLDER / row["task"] / "latency" / f"{row['family']}_{row['nfe']:03d}.json"
-        seconds = FOLDER / row["task"] / row["run"] / "seconds"
         row["chunk_ms"] = read(latency)
-        row["training_seconds"] = float(seconds.read_text()) if seconds.exists() else None
         row["parameters"] = parameters(FOLDER / row["task"] / row["run"])
         rows.append(row)
     for task in TASKS:
@@ -235,7 +231,42 @@ def collect(arguments: argparse.Namespace) -> None:
     budget = {"steps": arguments.steps, "batch_size": 256, "learning_rate": 1e-3, "seed": 0}
     for row in rows:
         row["successes"] = "".join(map(str, row["successes"]))
-    print(f"wrote {write_result('families', {'budget': budget, 'rows': rows})}")
+    result = write_result("families", {"budget": budget, "rows": rows})
+    print(f"wrote {result}")
+    draw(rows, result.with_suffix(".png"))
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw success (PickPlace) and score (Push-T) of every family by evaluations."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    titles = {
+        "pick_place": ("success", "PickPlace, success"),
+        "gym_pusht": ("score", "Push-T, score"),
+    }
+    names, nfes = families(), [*NFES, 100]
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.28 * len(names) + 1), sharey=True)
+    for axis, (task, (key, title)) in zip(axes, titles.items(), strict=True):
+        grid = np.full((len(names), len(nfes)), np.nan)
+        for row in rows:
+            if row["task"] == task:
+                column = min(k for k, nfe in enumerate(nfes) if row["nfe"] <= nfe)
+                grid[names.index(row["family"]), column] = row[key]
+        axis.imshow(grid, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+        for (i, k), value in np.ndenumerate(grid):
+            if not np.isnan(value):
+                colour = "white" if value < 0.6 else "black"
+                axis.text(k, i, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+        axis.set_xticks(range(len(nfes)), [f"{nfe}" for nfe in nfes])
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_xlabel("network evaluations, at most")
+        axis.set_title(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    print(f"wrote {path}")
 
 
 def compare(rows: list[dict[str, Any]], task: str) -> None:

@@ -73,7 +73,6 @@ class Objective(ABC):
     target: str
     times: TimeDistribution
 
-    @abstractmethod
     def loss(
         self,
         network: Network,
@@ -85,7 +84,7 @@ class Objective(ABC):
         base: Tensor | None = None,
         pair: Pair | None = None,
     ) -> Tensor:
-        """Return the mean loss over real tokens, a scalar.
+        """Draw times and noise and return the mean loss over real tokens, a scalar.
 
         Args:
             network: maps (x `[B, H, Da]`, t `[B]` or `[B, H]`) to the prediction F `[B, H, Da]`.
@@ -96,21 +95,22 @@ class Objective(ABC):
             base: the known x_1 `[B, H, Da]` of a path that has one.
             pair: chooses which noise belongs to which data; None leaves them independent.
         """
-
-    def _noise(
-        self,
-        path: Path,
-        sample: Tensor,
-        generator: torch.Generator | None,
-        base: Tensor | None,
-        pair: Pair | None,
-    ) -> Noised:
         batch, horizon, _ = sample.shape
         t = self.times.sample(batch, horizon, path, generator).to(sample)
         noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
         if pair is not None:
             sample, noise = pair(sample, noise)
-        return Noised(t, sample, noise, path, base)
+        return self.of(network, Noised(t, sample, noise, path, base), mask, generator)
+
+    @abstractmethod
+    def of(
+        self,
+        network: Network,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return the loss of a noised batch, a scalar; arguments as in `loss`."""
 
 
 @dataclass(frozen=True)
@@ -130,20 +130,16 @@ class Denoising(Objective):
     times: TimeDistribution = field(default_factory=Uniform)
     weight: Weight | None = None
 
-    def loss(
+    def of(
         self,
         network: Network,
-        path: Path,
-        sample: Tensor,
-        mask: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        *,
-        base: Tensor | None = None,
-        pair: Pair | None = None,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Tensor:
+        path, sample = noised.path, noised.sample
         # A path that is learned is not learned here: any weighted error has a trivial minimum.
         with torch.no_grad():
-            noised = self._noise(path, sample, generator, base, pair)
             # At t = 0 there is no noise, and targets that divide by sigma are not defined.
             noised = noised.at(noised.t.clamp(min=path.earliest))
             level = frame(self.target, path, noised.per_token)
@@ -178,18 +174,14 @@ class VariationalBound(Objective):
     def __post_init__(self) -> None:
         _refuse_weight(self, self.weight)
 
-    def loss(
+    def of(
         self,
         network: Network,
-        path: Path,
-        sample: Tensor,
-        mask: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        *,
-        base: Tensor | None = None,
-        pair: Pair | None = None,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Tensor:
-        noised = self._noise(path, sample, generator, base, pair)
+        path, sample = noised.path, noised.sample
         noised = noised.at(self.earliest + (1 - self.earliest) * noised.t)
         t = noised.per_token
         level = frame(self.target, path, t)
@@ -235,19 +227,20 @@ class SlicedScoreMatching(Objective):
     def __post_init__(self) -> None:
         _refuse_weight(self, self.weight)
 
-    def loss(
+    def of(
         self,
         network: Network,
-        path: Path,
-        sample: Tensor,
-        mask: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        *,
-        base: Tensor | None = None,
-        pair: Pair | None = None,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
     ) -> Tensor:
+        path, sample = noised.path, noised.sample
+        if mask is not None and not bool(mask.all()):
+            raise PolicyError(
+                "sliced score matching looks at whole chunks and cannot leave padding out; "
+                "use data.padding=repeat"
+            )
         with torch.no_grad():
-            noised = self._noise(path, sample, generator, base, pair)
             noised = noised.at(noised.t.clamp(min=max(self.earliest, path.earliest)))
             t = noised.per_token
             x = noised.state(frame(self.target, path, t))

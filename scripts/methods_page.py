@@ -116,7 +116,9 @@ def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
         f"{machine['cpu']}, one thread: {budget['steps']} optimizer steps of batch "
         f"{budget['batch_size']} for every family, seed {budget['seed']}, the same evaluation "
         "seeds. They compare methods under a small budget and are not the best each can do. "
-        "Intervals are of 95 %: Wilson for success, bootstrap for scores."
+        "Intervals are of 95 %: Wilson for success, bootstrap for scores.",
+        "![Success and score of every family by network evaluations]"
+        "(../benchmarks/results/families.png)",
     ]
 
 

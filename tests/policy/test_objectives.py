@@ -10,6 +10,7 @@ from oracles import TWO_MODES
 from registry import PATHS, every_path, every_target
 from torch import Tensor
 
+from kinoise.policy.errors import PolicyError
 from kinoise.policy.objectives import Denoising, SlicedScoreMatching, VariationalBound
 from kinoise.policy.paths import LearnedGamma, LinearFlow, Path, VPCosine, VPLinear
 from kinoise.policy.targets import TARGETS, frame
@@ -168,6 +169,19 @@ def test_sliced_score_matching_trains_an_ordinary_network() -> None:
     loss.backward()
     assert torch.isfinite(weight.grad)
     assert weight.grad != 0
+
+
+def test_sliced_score_matching_refuses_to_leave_padding_out() -> None:
+    mask = torch.ones(64, 3, dtype=torch.bool)
+    mask[0, 2] = False
+    with pytest.raises(PolicyError, match=r"data.padding=repeat"):
+        SlicedScoreMatching().loss(lambda x, t: x, VPLinear(), torch.randn(64, 3, 2), mask)
+
+
+@pytest.mark.parametrize("objective", [VariationalBound, SlicedScoreMatching])
+def test_an_objective_with_a_weight_of_its_own_takes_no_other(objective: type) -> None:
+    with pytest.raises(PolicyError, match="weight of its own"):
+        objective(weight=SNR())
 
 
 def test_a_known_base_moves_the_state_and_not_the_target() -> None:
