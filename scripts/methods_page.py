@@ -109,13 +109,17 @@ def _slot(slot: str) -> str:
 def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
     if figures is None:
         return []
-    budget, machine = figures["budget"], figures["machine"]
+    machine = figures["machine"]
+    budgets = " and ".join(
+        f"{task} {budget['steps']} optimizer steps at a learning rate of {budget['learning_rate']:g}"
+        for task, budget in figures["budget"].items()
+    )
     return [
         "The figures are those of `python benchmarks/families.py --task pick_place`, `--task "
         f"gym_pusht` (human demonstrations) and `--latency` on {figures['date'][:10]}, "
-        f"{machine['cpu']}, one thread: {budget['steps']} optimizer steps of batch "
-        f"{budget['batch_size']} for every family, seed {budget['seed']}, the same evaluation "
-        "seeds. They compare methods under a small budget and are not the best each can do. "
+        f"{machine['cpu']}, one thread. Every family had the same budget, a small one: on "
+        f"{budgets}, batches of 256, one seed, the same backbone (but for `dit` and `unet`), the "
+        "same evaluation seeds. They compare methods under that budget, not at their best. "
         "Intervals are of 95 %: Wilson for success, bootstrap for scores.",
         "![Success and score of every family by network evaluations]"
         "(../benchmarks/results/families.png)",
