@@ -111,7 +111,7 @@ def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
         return []
     machine = figures["machine"]
     budgets = " and ".join(
-        f"{task} {budget['steps']} optimizer steps at a learning rate of {budget['learning_rate']:g}"
+        f"{task} {budget['steps']} optimizer steps at learning rate {budget['learning_rate']:g}"
         for task, budget in figures["budget"].items()
     )
     return [
