@@ -25,6 +25,7 @@ def compose(verb: str, overrides: Sequence[str] = (), *, folder: Path | None = N
     from omegaconf.errors import OmegaConfBaseException
 
     folder = folder or catalogue.config_folder()
+    overrides = [_add_or_change(text, folder) for text in overrides]
     try:
         return _compose(verb, overrides, folder)
     except (HydraException, OmegaConfBaseException) as error:
@@ -69,6 +70,13 @@ def quote(value: str) -> str:
     escaped = value.replace("\\'", "\\\\'").replace("'", "\\'").replace("${", "\\${")
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f"'{escaped}{trailing * chr(92)}'"
+
+
+def _add_or_change(text: str, folder: Path) -> str:
+    """Let `+key=value` also change a value that is there: Hydra would refuse to add it again."""
+    key = text.removeprefix("+").partition("=")[0].partition("@")[0]
+    adds_value = text.startswith("+") and not text.startswith("++")
+    return f"+{text}" if adds_value and key not in catalogue.groups(folder) else text
 
 
 def _compose(verb: str, overrides: Sequence[str], folder: Path) -> DictConfig:

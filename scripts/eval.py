@@ -81,9 +81,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         n_workers=cfg.n_workers,
     )
     # A mistake in what comes last is better known first.
-    compared = (
-        likelihood.training_data(cfg.familiarity, checkpoint) if cfg.get("likelihood") else None
-    )
+    compared = likelihood.training_data(cfg.familiarity, checkpoint) if cfg.likelihood else None
     record = Recording(trajectories=compared is not None)
     episodes = roll(controller(sampler=sampler), label="evaluate", record=record)
     metrics = {

@@ -59,6 +59,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_a_plus_also_changes_a_value_that_is_there() -> None:
+    assert compose("eval", ["+likelihood=true"]).likelihood is True
+    assert compose("eval", ["likelihood=true"]).likelihood is True
+    assert compose("train", ["+new=3"]).new == 3
+
+
 def test_overrides_choose_options_and_change_settings(folder: Path) -> None:
     config = compose("train", ["task=pusht", "trainer.n_steps=5"], folder=folder)
     assert config.task.rate_hz == 10
