@@ -245,6 +245,7 @@ class DiffusionPolicy(nn.Module):
                 return run_table(self.table, estimate, noises)
             return run_table(self.table, lambda k, x: estimate(k, x).clamp_(-clip, clip), noises)
 
+    @torch.inference_mode(False)
     def _guided(
         self,
         plan: Plan,

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """What a table needs of the network at every row, computed once a table, not once a chunk.
+    """The factors and the network's time features of every row of a policy's table.
 
     Factors are numbers, or tensors `[H, 1]` where every token has a time of its own.
     """
 
+    # Whatever mode the caller is in: tensors of inference mode could not serve a gradient later.
+    @torch.inference_mode(False)
     @torch.no_grad()
     def __init__(self, policy: DiffusionPolicy) -> None:
         self.device = next(policy.parameters()).device

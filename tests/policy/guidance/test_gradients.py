@@ -277,3 +277,13 @@ def test_mistakes_are_named() -> None:
         guide(x, torch.tensor(0.5, dtype=torch.float64))
     with pytest.raises(PolicyError, match="no observation named 'disk'; did you mean 'disc'"):
         ForbiddenDisc("disk", 1.0)(torch.zeros(1, 8, 2), {"disc": torch.zeros(1, 2, 2)})
+
+
+def test_a_gradient_is_taken_also_where_the_caller_is_in_inference_mode() -> None:
+    policy, obs = tiny.policy().eval(), tiny.batch(0, size=2)["obs"]
+    edit = CostGradient(Goal(position=[1.0, 1.0], step=-1))
+    outside = policy.sample(obs, torch.Generator().manual_seed(0), guidance=[edit])
+    policy.train().eval()  # forget what was computed outside
+    with torch.inference_mode():
+        inside = policy.sample(obs, torch.Generator().manual_seed(0), guidance=[edit])
+    assert torch.equal(inside, outside)
