@@ -29,7 +29,7 @@ from common import machine, pin_threads, summary, write_result
 from kinoise.envs.statistics import compare_means, compare_rates
 from kinoise.policy import load_policy
 from kinoise.policy.build import build
-from kinoise.policy.checkpoint import read_meta
+from kinoise.policy.checkpoints.folder import read_meta
 from kinoise.policy.errors import PolicyError
 from kinoise.scripts import assembly, catalogue
 from kinoise.scripts.composing import compose

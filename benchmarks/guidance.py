@@ -22,7 +22,7 @@ from common import machine, pin_threads, write_result
 from kinoise.configs import __path__ as configs
 from kinoise.envs.rollout import EpisodeResult, Recording
 from kinoise.envs.statistics import compare_rates, mean_interval, wilson_interval
-from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta
+from kinoise.policy.checkpoints.folder import find_checkpoint, read_config, read_meta
 from kinoise.scripts import assembly
 from kinoise.scripts.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from kinoise.policy.build import build
 from kinoise.policy.diffusion_policy import DiffusionPolicy
-from kinoise.policy.grids import Karras, UniformTime
-from kinoise.policy.samplers import Sampler
-from kinoise.policy.schedulers import SCHEDULERS
-from kinoise.policy.tables import run_table
+from kinoise.policy.sampling.grids import Karras, UniformTime
+from kinoise.policy.sampling.registry import SCHEDULERS
+from kinoise.policy.sampling.sampler import Sampler
+from kinoise.policy.sampling.table import run_table
 from kinoise.scripts import catalogue
 from kinoise.scripts.assembly import plain
 from kinoise.scripts.composing import compose

@@ -32,7 +32,7 @@ PROBE = """
 import json, sys, time, tempfile
 import torch
 from kinoise.policy.build import build
-from kinoise.policy.trainer import Trainer
+from kinoise.policy.training.trainer import Trainer
 from kinoise.scripts import assembly
 from kinoise.scripts.composing import compose
 

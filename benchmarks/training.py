@@ -18,7 +18,7 @@ from common import machine, pin_threads, summary, write_result
 from latency import NETWORKS, make_policy
 from torch.utils.flop_counter import FlopCounterMode
 
-from kinoise.policy.trainer import Trainer
+from kinoise.policy.training.trainer import Trainer
 
 BATCH = 256
 

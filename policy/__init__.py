@@ -1,6 +1,7 @@
 """Everything that turns observations into actions."""
 
-from .checkpoint import load_policy
+from .checkpoints import load_policy
+from .diffusion_policy import DiffusionPolicy
 from .errors import PolicyError
 
-__all__ = ["PolicyError", "load_policy"]
+__all__ = ["DiffusionPolicy", "PolicyError", "load_policy"]

@@ -1,20 +1,69 @@
 """Build a policy from plain configuration, without Hydra and without trusting the file.
 
 A node is a mapping with `_target_`, a dotted name, and its keyword arguments; `_partial_: true`
-gives a factory, as in `hydra.utils.instantiate`. Only targets inside this package are built: a
-checkpoint may not name arbitrary code. `allow` adds the packages of users who brought their own.
+gives a factory, as in `hydra.utils.instantiate`. A target is a public class of one of the rooms'
+faces, and a subclass of what stands in that slot: a checkpoint can name nothing else, so reading
+one runs no code that it brings along.
+
+Files on disk hold these names, which makes them a promise: `MOVED` translates every name that a
+past version wrote.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .errors import PolicyError
+from .errors import PolicyError, unknown_name
 
-_OURS = __name__.rpartition(".")[0]
+_ROOT = __name__.rpartition(".")[0]
+
+#: Public face, below this package -> the bases whose public subclasses may be named there.
+FACES: dict[str, tuple[str, ...]] = {
+    "": ("DiffusionPolicy",),
+    "encoders": ("Encoder",),
+    "guidance": ("Guidance", "ConstraintSet"),
+    "guidance.costs": ("Cost",),
+    "networks": ("Backbone",),
+    "paths": ("Path",),
+    "sampling": ("Sampler",),
+    "sampling.grids": ("Grid",),
+    "training.couplings": ("Coupling",),
+    "training.objectives": ("Objective",),
+    "training.times": ("TimeDistribution",),
+    "training.weights": ("Weight",),
+}
+
+#: Module or class of a past version -> where it is now, both below this package.
+MOVED = {
+    "costs": "guidance.costs",
+    "couplings": "training.couplings",
+    "diffusion_policy": "",
+    "encoders.composite": "encoders",
+    "encoders.image": "encoders",
+    "encoders.state": "encoders",
+    "grids": "sampling.grids",
+    "networks.concatenation_mlp": "networks",
+    "networks.conditional_unet1d": "networks",
+    "networks.dit": "networks",
+    "networks.dit_cross_attention": "networks",
+    "networks.dit_in_context": "networks",
+    "networks.mixer": "networks",
+    "networks.residual_mlp": "networks",
+    "networks.transformer": "networks",
+    "objectives": "training.objectives",
+    "samplers": "sampling",
+    "times": "training.times",
+    "times.Power": "training.times.Beta",
+    "weights": "training.weights",
+    "weights.Uniform": "training.weights.Sample",
+}
+
+#: Class of a past version -> its arguments that have another name now.
+RENAMED = {"times.Power": {"exponent": "a"}}
 
 
 def build(node: Any, allow: Sequence[str] = (), **extra: Any) -> Any:
@@ -22,11 +71,11 @@ def build(node: Any, allow: Sequence[str] = (), **extra: Any) -> Any:
 
     Args:
         node: the tree; mappings with `_target_` become objects, everything else stays data.
-        allow: dotted prefixes of further packages that targets may come from.
+        allow: packages of one's own whose classes may stand in a slot too.
         extra: keyword arguments added to the root node.
 
     Raises:
-        PolicyError: a target outside the allowed packages, an unknown one, or wrong arguments.
+        PolicyError: a target that is none of a slot's classes, or arguments that it refuses.
     """
     if isinstance(node, Mapping):
         arguments = {
@@ -36,30 +85,90 @@ def build(node: Any, allow: Sequence[str] = (), **extra: Any) -> Any:
         }
         if "_target_" not in node:
             return arguments
-        return _call(str(node["_target_"]), bool(node.get("_partial_")), allow, arguments | extra)
+        return _call(node["_target_"], bool(node.get("_partial_")), allow, arguments | extra)
+
     if isinstance(node, Sequence) and not isinstance(node, str):
         return [build(item, allow) for item in node]
+
     return node
 
 
-def _call(target: str, partial: bool, allow: Sequence[str], arguments: dict[str, Any]) -> Any:
-    factory = _locate(target, allow)
+def _call(target: Any, partial: bool, allow: Sequence[str], arguments: dict[str, Any]) -> Any:
+    found, arguments = _current(str(target), arguments)
+    cls = _locate(found, allow)
     if partial:
-        return functools.partial(factory, **arguments)
+        return functools.partial(cls, **arguments)
+
     try:
-        return factory(**arguments)
-    except TypeError as error:
-        raise PolicyError(f"cannot build {target}: {error}") from error
+        return cls(**arguments)
+    except PolicyError:
+        raise
+    except Exception as error:  # whatever a constructor makes of arguments that make no sense
+        reason = str(error).partition("\n")[0]
+        raise PolicyError(f"cannot build {found}: {reason or type(error).__name__}") from error
 
 
-def _locate(target: str, allow: Sequence[str]) -> Any:
-    if not any(target.startswith(f"{prefix}.") for prefix in (_OURS, *allow)):
-        raise PolicyError(
-            f"refusing to build '{target}': it is outside {_OURS}; "
-            "pass allow=['its_package'] if you trust the checkpoint"
-        )
+def _current(target: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return today's name of a target and today's names of its arguments."""
+    if not target.startswith(f"{_ROOT}."):
+        return target, arguments
+
+    local = target.removeprefix(f"{_ROOT}.")
+    names = RENAMED.get(local, {})
+    arguments = {names.get(key, key): value for key, value in arguments.items()}
+    if local in MOVED:
+        return f"{_ROOT}.{MOVED[local]}", arguments
+
+    module, _, name = local.rpartition(".")
+    face = MOVED.get(module, module)
+    return ".".join(part for part in (_ROOT, face, name) if part), arguments
+
+
+def _locate(target: str, allow: Sequence[str]) -> type:
+    """Return the class that a target names."""
     module, _, name = target.rpartition(".")
+    face = module.removeprefix(_ROOT).removeprefix(".")
+    if module.split(".")[: _ROOT.count(".") + 1] == _ROOT.split(".") and face in FACES:
+        choices = dict(_classes(face))
+        if name not in choices:
+            raise unknown_name(f"class in {module}", name, choices)
+        return choices[name]
+
+    if any(target.startswith(f"{package}.") for package in allow):
+        return _own_class(module, name)
+
+    raise PolicyError(
+        f"refusing to build '{target}': it is none of the classes that may stand in a slot of "
+        f"{_ROOT}; pass allow=['its_package'] if you trust the checkpoint"
+    )
+
+
+def _classes(face: str) -> Iterator[tuple[str, type]]:
+    """Yield the name and class of everything that may be named at a face."""
+    module = importlib.import_module(f"{_ROOT}.{face}".rstrip("."))
+    bases = tuple(getattr(module, base) for base in FACES[face])
+    for name, value in vars(module).items():
+        if _fits(value, bases) and not name.startswith("_"):
+            yield name, value
+
+
+def _own_class(module: str, name: str) -> type:
+    """Return a class that the user brought, which must be one for a slot as well."""
+    bases: tuple[type, ...] = ()
+    for face, names in FACES.items():
+        room = importlib.import_module(f"{_ROOT}.{face}".rstrip("."))
+        bases += tuple(getattr(room, base) for base in names)
+
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise PolicyError(f"nothing to build at '{target}': {error}") from error
+        value = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PolicyError(f"nothing to build at '{module}.{name}': {error}") from error
+    if not _fits(value, bases):
+        raise PolicyError(
+            f"refusing to build '{module}.{name}': it is no subclass of what stands in a slot"
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _fits(value: Any, bases: tuple[type, ...]) -> bool:
+    return isinstance(value, type) and issubclass(value, bases) and not inspect.isabstract(value)

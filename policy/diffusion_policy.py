@@ -13,17 +13,17 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from .couplings import Coupling
 from .errors import PolicyError
-from .estimate import Estimate, Guidance, is_asked_for
+from .guidance.estimate import Estimate, Guidance, is_asked_for
 from .normalizer import Normalizer, Statistics
-from .objectives import Objective
 from .paths import Path
+from .paths.previous import handed_over, training_base
 from .plan import Plan
-from .previous import handed_over, training_base
-from .samplers import Sampler
-from .tables import Table, run_table
+from .sampling.sampler import Sampler
+from .sampling.table import Table, run_table
 from .targets import frame
+from .training.couplings import Coupling
+from .training.objectives import Objective
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
 

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .errors import unknown_name
+from .paths import SIGMA_DATA, Path
 
-if TYPE_CHECKING:
-    from .paths import Path
-
-#: Deviation of normalised actions, as EDM's sigma_data: they lie in [-1, 1].
-SIGMA_DATA = 0.5
-
-Coefficients = Callable[["Path", Tensor], tuple[Tensor, Tensor]]
+Coefficients = Callable[[Path, Tensor], tuple[Tensor, Tensor]]
 
 
 def _edm(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:

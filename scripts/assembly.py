@@ -72,7 +72,7 @@ def make_env(task: DictConfig) -> Any:
 
 def task_of(cfg: DictConfig, checkpoint: Path) -> DictConfig:
     """Return the task that a verb's configuration names, else the one a checkpoint learned."""
-    from kinoise.policy.checkpoint import read_config
+    from kinoise.policy.checkpoints.folder import read_config
 
     task: DictConfig | None = cfg.get("task")
     return task or OmegaConf.create(dict(read_config(checkpoint)["task"]))

@@ -22,7 +22,7 @@ def control(cfg: DictConfig) -> dict[str, Any]:
     """Control in real time; write control.json and return what it says."""
     import numpy as np
 
-    from kinoise.policy.checkpoint import find_checkpoint
+    from kinoise.policy.checkpoints.folder import find_checkpoint
     from kinoise.policy.control.pacing import run_paced
 
     checkpoint = find_checkpoint(cfg.checkpoint)

@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> Evaluation:
     """Roll a checkpoint out, time its chunks, film three episodes and print the summary."""
     from kinoise.envs.rollout import Recording
-    from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta
+    from kinoise.policy.checkpoints.folder import find_checkpoint, read_config, read_meta
 
     checkpoint = find_checkpoint(cfg.checkpoint)
     task = assembly.task_of(cfg, checkpoint)
@@ -115,7 +115,7 @@ def publish(evaluation: Evaluation, out: Path, control: Mapping[str, Any] | None
     """
     import yaml
 
-    from kinoise.policy.checkpoint import read_config, read_meta
+    from kinoise.policy.checkpoints.folder import read_config, read_meta
 
     metrics, checkpoint = evaluation.metrics, evaluation.checkpoint
     write_metrics(out / "metrics.json", {**metrics, "control": control})
@@ -140,7 +140,7 @@ def publish(evaluation: Evaluation, out: Path, control: Mapping[str, Any] | None
 
 def _samplers(cfg: DictConfig, checkpoint: Path, sampler: Any) -> list[tuple[int, Any]]:
     """Return the samplers of the sweep over numbers of steps."""
-    from kinoise.policy.checkpoint import read_config
+    from kinoise.policy.checkpoints.folder import read_config
 
     base = sampler or read_config(checkpoint)["policy"]["sampler"]
     return [(int(n), {**base, "n_steps": int(n)}) for n in cfg.n_steps]
@@ -190,7 +190,7 @@ def _videos(
 
 
 def _curves(checkpoint: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    from kinoise.policy.training_log import read_log
+    from kinoise.policy.training.log import read_log
 
     records = read_log(assembly.run_folder(checkpoint) / "metrics.jsonl")
     names = {"loss": "Training loss", "eval/success": "Success of checkpoints"}

@@ -1,6 +1,6 @@
 """How familiar observations are to a policy: `kinoise eval CHECKPOINT +likelihood=true`.
 
-The score (`kinoise.policy.familiarity`) is calibrated on training episodes, applied to the
+The score (`kinoise.policy.density.familiarity`) is calibrated on training episodes, applied to the
 episodes of the evaluation, and tried on corrupted copies of them and on episodes with pushes.
 """
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from kinoise.envs.rollout import EpisodeResult
+    from kinoise.policy.density.familiarity import Familiarity
     from kinoise.policy.diffusion_policy import DiffusionPolicy
-    from kinoise.policy.familiarity import Familiarity
 
 #: How much harder than in training the pushes are.
 PUSH = 10.0
@@ -80,7 +80,7 @@ def training_data(cfg: DictConfig, checkpoint: Path) -> Path:
     Raises:
         UsageError: there is nothing.
     """
-    from kinoise.policy.checkpoint import read_config
+    from kinoise.policy.checkpoints.folder import read_config
 
     path = Path(cfg.data or read_config(checkpoint)["data"]["path"])
     if not path.exists():
@@ -109,7 +109,7 @@ def examine(
         episodes: of the evaluation, with trajectories.
         roll: rolls the first `n_episodes` of them out once more, disturbed by `perturb`.
     """
-    from kinoise.policy.familiarity import Familiarity
+    from kinoise.policy.density.familiarity import Familiarity
 
     settings = cfg.familiarity
     training = _training_episodes(data, settings.n_reference_episodes, list(policy.obs_shapes))
@@ -227,7 +227,7 @@ def _surprises(
     """Return the surprise `[N]` of every window, averaged over independent plans."""
     import torch
 
-    from kinoise.policy.familiarity import surprise
+    from kinoise.policy.density.familiarity import surprise
 
     # Apart from the noise of the evaluation, whose generators are seeded with the episodes' seeds.
     generator = torch.Generator().manual_seed(2**40)

@@ -14,7 +14,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from kinoise.policy.trainer import Evaluate, Trainer
+    from kinoise.policy.training.trainer import Evaluate, Trainer
 
 
 def run(cfg: DictConfig) -> None:
@@ -52,7 +52,7 @@ def train(cfg: DictConfig) -> Path:
 
 
 def _trainer(cfg: DictConfig, policy: Any, config: Mapping[str, Any]) -> Trainer:
-    from kinoise.policy.trainer import Trainer
+    from kinoise.policy.training.trainer import Trainer
 
     folder = Path(cfg.run)
     if (folder / "checkpoints" / "last").exists() and not cfg.resume:

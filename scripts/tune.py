@@ -25,9 +25,14 @@ def run(cfg: DictConfig) -> None:
     import torch
 
     from kinoise.policy import load_policy
-    from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta, save_checkpoint
-    from kinoise.policy.grid_search import search_grid
-    from kinoise.policy.samplers import Sampler
+    from kinoise.policy.checkpoints.folder import (
+        find_checkpoint,
+        read_config,
+        read_meta,
+        save_checkpoint,
+    )
+    from kinoise.policy.sampling.grid_search import search_grid
+    from kinoise.policy.sampling.sampler import Sampler
 
     checkpoint = find_checkpoint(cfg.checkpoint)
     policy = load_policy(checkpoint)
@@ -55,7 +60,10 @@ def run(cfg: DictConfig) -> None:
     print(f"{'found':10s} mean squared error {search.error:.3e}, {time.monotonic() - began:.0f} s")
     node |= {
         "n_steps": cfg.n_steps,
-        "grid": {"_target_": "kinoise.policy.grids.Explicit", "times": list(search.grid.times)},
+        "grid": {
+            "_target_": "kinoise.policy.sampling.grids.Explicit",
+            "times": list(search.grid.times),
+        },
     }
     policy.set_sampler(Sampler(node["solver"], cfg.n_steps, search.grid, node["options"]))
     out = Path(cfg.out) if cfg.out else assembly.run_folder(checkpoint) / f"tuned_n{cfg.n_steps}"

@@ -2,17 +2,21 @@
 
 from .classifier_free import ClassifierFree
 from .constraints import DynamicClamp, Projection
+from .estimate import Estimate, Guidance
 from .gradients import CostGradient, EnergyGradient
 from .inpainting import Inpainting, PseudoInverse, prefix_weights
-from .sets import Ball, Box, Intersection, MaxStep, OutsideDisc
+from .sets import Ball, Box, ConstraintSet, Intersection, MaxStep, OutsideDisc
 
 __all__ = [
     "Ball",
     "Box",
     "ClassifierFree",
+    "ConstraintSet",
     "CostGradient",
     "DynamicClamp",
     "EnergyGradient",
+    "Estimate",
+    "Guidance",
     "Inpainting",
     "Intersection",
     "MaxStep",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import PolicyError
-from ..estimate import Estimate
+from .estimate import Estimate, Guidance
 
 
 @dataclass(frozen=True)
-class ClassifierFree:
+class ClassifierFree(Guidance):
     """x_u + scale (x_c - x_u) of the estimates with and without observations (Ho & Salimans 2022).
 
     Scale 1 is the policy itself and costs nothing more. The same combination holds for the scores,
@@ -33,7 +33,6 @@ class ClassifierFree:
     scale: float = 2.0
     interval: tuple[float, float] = (0.0, 1.0)
     rescale: float = 0.0
-    needs_gradient = False
     needs_unconditional = True
 
     def __post_init__(self) -> None:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..errors import PolicyError
-from ..estimate import Estimate
-from .sets import ConstraintSet
+from .estimate import Estimate, Guidance
+from .sets import Nearest
 
 
 @dataclass(frozen=True)
-class DynamicClamp:
+class DynamicClamp(Guidance):
     """Dynamic thresholding of over-strong guidance (Saharia et al. 2022, section 2.3).
 
     Each row is clamped to the quantile s of its absolute entries, if that is above `bound`, and
@@ -29,8 +29,6 @@ class DynamicClamp:
 
     quantile: float = 0.995
     bound: float = 1.0
-    needs_gradient = False
-    needs_unconditional = False
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile <= 1:
@@ -45,7 +43,7 @@ class DynamicClamp:
 
 
 @dataclass(frozen=True)
-class Projection:
+class Projection(Guidance):
     """Replaces every x_0 estimate by the nearest chunk of a set, in the data's units.
 
     As the last edit it makes the chunk satisfy the constraint exactly, since the last estimate is
@@ -55,9 +53,7 @@ class Projection:
         onto: the set, a projection (see `.sets`).
     """
 
-    onto: ConstraintSet
-    needs_gradient = False
-    needs_unconditional = False
+    onto: Nearest
 
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..costs import Cost, Obs
 from ..errors import PolicyError, unknown_name
-from ..estimate import Estimate
+from .costs import CostFunction, Obs
+from .estimate import Estimate, Guidance
 
 #: E_t: (x_t `[B, H, Da]`, t, raw obs) -> `[B]`.
 Energy = Callable[[Tensor, float, Obs], Tensor]
@@ -35,7 +35,7 @@ def gain(estimate: Estimate, limit: float) -> float:
 
 
 @dataclass(frozen=True)
-class EnergyGradient:
+class EnergyGradient(Guidance):
     """x_0 - scale (sigma^2 / alpha) grad_x E_t for an energy that knows the noise level.
 
     With E_t = -log p(y | x_t) this is classifier guidance (Dhariwal & Nichol 2021, algorithm 1);
@@ -51,8 +51,6 @@ class EnergyGradient:
     energy: Energy
     scale: float = 1.0
     limit: float = 100.0
-    needs_gradient = False
-    needs_unconditional = False
 
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""
@@ -64,7 +62,7 @@ class EnergyGradient:
 
 
 @dataclass(frozen=True)
-class CostGradient:
+class CostGradient(Guidance):
     """Lowers a cost of the x_0 estimate, by its gradient through the network.
 
     With g = grad J at the estimate, D its Jacobian in x and C = (sigma^2 / alpha) D^T the posterior
@@ -94,7 +92,7 @@ class CostGradient:
             with a step other than "posterior".
     """
 
-    cost: Cost
+    cost: CostFunction
     scale: float = 1.0
     step: str = "moment"
     interval: tuple[float, float] = (0.0, 1.0)
@@ -102,7 +100,6 @@ class CostGradient:
     reach: float = 1.0
     n_samples: int = 0
     needs_gradient = True
-    needs_unconditional = False
 
     def __post_init__(self) -> None:
         if self.step not in STEPS:

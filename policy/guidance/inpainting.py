@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from ..errors import PolicyError
-from ..estimate import Estimate
+from .estimate import Estimate, Guidance
 
 #: A number, nested lists, or a tensor: broadcasts to `[B, H, Da]`.
 Values = Tensor | Sequence[Any] | float
 
 
 @dataclass(frozen=True)
-class Inpainting:
+class Inpainting(Guidance):
     """Replaces the known entries of every x_0 estimate: w y + (1 - w) x_0.
 
     With weights 0 and 1 the chunk comes out with exactly the known entries, and the network sees
@@ -32,8 +32,6 @@ class Inpainting:
 
     values: Values
     weights: Values = 1.0
-    needs_gradient = False
-    needs_unconditional = False
 
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""
@@ -42,7 +40,7 @@ class Inpainting:
 
 
 @dataclass(frozen=True)
-class PseudoInverse:
+class PseudoInverse(Guidance):
     """x_0 + (sigma^2 / (alpha r^2)) D^T w (y - x_0), r the deviation of x_0 given x_t.
 
     Pseudo-inverse guidance for a mask (Song et al. 2023a), D being the estimate's Jacobian
@@ -62,7 +60,6 @@ class PseudoInverse:
     limit: float = 5.0
     spread: float = 1.0
     needs_gradient = True
-    needs_unconditional = False
 
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""

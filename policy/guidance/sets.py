@@ -6,23 +6,32 @@ twice is projecting once. Parameters may differ from row to row (see `..costs.re
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..costs import Obs, Parameter, resolve
+from .costs import Obs, Parameter, resolve
 
-#: (actions `[B, H, Da]` in the data's units, raw obs) -> the nearest actions of the set.
-ConstraintSet = Callable[[Tensor, Obs], Tensor]
+#: (actions `[B, H, Da]` in the data's units, raw obs) -> the nearest actions of a set.
+Nearest = Callable[[Tensor, Obs], Tensor]
 
 #: Relative distance by which points come to lie within a set, so that rounding leaves them there.
 _WITHIN = 1e-5
 
 
+class ConstraintSet(ABC):
+    """A set of chunks, given by the projection onto it."""
+
+    @abstractmethod
+    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
+        """Return the nearest actions `[B, H, Da]` of the set."""
+
+
 @dataclass(frozen=True)
-class Box:
+class Box(ConstraintSet):
     """Limits `[Da]` on every action, e.g. of joints or of the workspace."""
 
     low: Parameter
@@ -35,7 +44,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Ball:
+class Ball(ConstraintSet):
     """The inside of a disc or ball around `centre` `[k]`, in the action dimensions `dims`."""
 
     centre: Parameter
@@ -48,7 +57,7 @@ class Ball:
 
 
 @dataclass(frozen=True)
-class OutsideDisc:
+class OutsideDisc(ConstraintSet):
     """The outside of a disc or ball around `centre` `[k]`, in the action dimensions `dims`.
 
     The set is not convex; the centre itself goes along the first dimension.
@@ -64,7 +73,7 @@ class OutsideDisc:
 
 
 @dataclass(frozen=True)
-class MaxStep:
+class MaxStep(ConstraintSet):
     """A bound on the change of every dimension from one action to the next.
 
     The projection is found by Dykstra's alternation between the even and the odd pairs of
@@ -101,7 +110,7 @@ class MaxStep:
 
 
 @dataclass(frozen=True)
-class Intersection:
+class Intersection(ConstraintSet):
     """The actions that lie in all of several sets.
 
     Dykstra's alternation converges to the projection where the sets are convex (Boyle & Dykstra
@@ -113,13 +122,13 @@ class Intersection:
         n_cycles: most cycles of the alternation.
     """
 
-    sets: Sequence[ConstraintSet]
+    sets: Sequence[Nearest]
     n_cycles: int = 100
 
     def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
         """Return the nearest actions `[B, H, Da]` of the set."""
 
-        def onto(one: ConstraintSet) -> Callable[[Tensor], Tensor]:
+        def onto(one: Nearest) -> Callable[[Tensor], Tensor]:
             return lambda x: one(x, obs)
 
         return dykstra([onto(one) for one in self.sets], actions, self.n_cycles)

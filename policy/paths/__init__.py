@@ -6,7 +6,8 @@ from functools import partial
 from .interpolant import Interpolant
 from .learned import LearnedGamma
 from .linear_flow import LinearFlow
-from .path import Path
+from .path import SIGMA_DATA, Path
+from .shift import shifted
 from .variance_exploding import EDM, VEGeometric
 from .variance_preserving import SubVP, Trigonometric, VPCosine, VPLinear
 
@@ -26,6 +27,7 @@ PATHS: dict[str, Callable[[], Path]] = {
 __all__ = [
     "EDM",
     "PATHS",
+    "SIGMA_DATA",
     "Interpolant",
     "LearnedGamma",
     "LinearFlow",
@@ -35,4 +37,5 @@ __all__ = [
     "VEGeometric",
     "VPCosine",
     "VPLinear",
+    "shifted",
 ]

@@ -13,6 +13,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+#: Deviation of normalised actions, as EDM's sigma_data: they lie in [-1, 1].
+SIGMA_DATA = 0.5
+
 
 class Path(ABC):
     """A Gaussian path between data (t = 0: alpha = 1, sigma = 0) and noise (t = 1).

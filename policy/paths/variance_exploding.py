@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..targets import SIGMA_DATA
-from .path import Path
+from .path import SIGMA_DATA, Path
 
 
 class VarianceExploding(Path):

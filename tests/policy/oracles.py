@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kinoise.policy.paths import Path
-from kinoise.policy.tables import Table
+from kinoise.policy.sampling.table import Table
 
 #: (x, t) -> E[x_0 | x_t = x]
 Denoiser = Callable[[Tensor, Tensor], Tensor]

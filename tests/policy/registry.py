@@ -10,7 +10,7 @@ from torch import nn
 
 from kinoise.policy.build import build
 from kinoise.policy.paths import Path
-from kinoise.policy.schedulers import SOLVERS
+from kinoise.policy.sampling.registry import SOLVERS
 from kinoise.policy.targets import TARGETS
 from kinoise.scripts import catalogue
 

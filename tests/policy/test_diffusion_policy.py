@@ -9,11 +9,11 @@ from registry import every_path
 
 from kinoise.policy.build import build
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.estimate import Estimate
-from kinoise.policy.grids import UniformTime
+from kinoise.policy.guidance.estimate import Estimate
 from kinoise.policy.paths import Path
-from kinoise.policy.samplers import Sampler
-from kinoise.policy.schedulers import SOLVERS
+from kinoise.policy.sampling.grids import UniformTime
+from kinoise.policy.sampling.registry import SOLVERS
+from kinoise.policy.sampling.sampler import Sampler
 
 EVERY_NETWORK = pytest.mark.parametrize("network", list(tiny.NETWORKS))
 
@@ -111,7 +111,7 @@ def test_mistakes_in_the_slots_are_named() -> None:
     with pytest.raises(PolicyError, match="horizon 8 is too short"):
         tiny.policy(n_action_steps=8)
     cosine = {"_target_": "kinoise.policy.paths.VPCosine"}
-    epsilon = {"_target_": "kinoise.policy.objectives.Denoising", "target": "epsilon"}
+    epsilon = {"_target_": "kinoise.policy.training.objectives.Denoising", "target": "epsilon"}
     with pytest.raises(PolicyError, match=r"start later \(policy.sampler.grid.start=0.999\)"):
         tiny.policy(path=cosine, objective=epsilon)
     with pytest.raises(PolicyError, match="lacks \\['keypoint'\\]"):
@@ -164,7 +164,7 @@ def test_an_edit_that_compares_without_saying_so_is_told() -> None:
 
 @every_path
 def test_the_estimator_is_the_estimate_of_the_sampler(path: Path) -> None:
-    node = {"_target_": "kinoise.policy.objectives.Denoising", "target": "v_prediction"}
+    node = {"_target_": "kinoise.policy.training.objectives.Denoising", "target": "v_prediction"}
     policy = tiny.policy(objective=node)
     policy.path = path
     policy.set_sampler(policy.sampler)

@@ -7,8 +7,8 @@ import torch
 from oracles import TWO_MODES, Mixture, energy_distance, walk
 
 from kinoise.policy.build import build
-from kinoise.policy.grids import UniformLogSNR
-from kinoise.policy.schedulers import compile_table
+from kinoise.policy.sampling.grids import UniformLogSNR
+from kinoise.policy.sampling.registry import compile_table
 from kinoise.scripts import assembly, catalogue
 from kinoise.scripts.composing import compose
 

@@ -10,10 +10,10 @@ import torch
 from oracles import Denoiser, Mixture, walk
 from torch import Tensor
 
-from kinoise.policy.estimate import Estimate, Guidance
-from kinoise.policy.grids import UniformLogSNR
+from kinoise.policy.guidance.estimate import Estimate, Guidance
 from kinoise.policy.paths import Path
-from kinoise.policy.schedulers import compile_table
+from kinoise.policy.sampling.grids import UniformLogSNR
+from kinoise.policy.sampling.registry import compile_table
 
 
 def edited(

@@ -11,7 +11,7 @@ from kinoise.policy.diffusion_policy import DiffusionPolicy
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "residual_mlp": {
-        "_target_": "kinoise.policy.networks.residual_mlp.ResidualMLP",
+        "_target_": "kinoise.policy.networks.ResidualMLP",
         "width": 32,
         "depth": 2,
         "cond_embed_dim": 16,
@@ -20,53 +20,60 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "token_dim": 8,
     },
     "unet1d": {
-        "_target_": "kinoise.policy.networks.conditional_unet1d.ConditionalUnet1D",
+        "_target_": "kinoise.policy.networks.ConditionalUnet1D",
         "down_dims": [16, 32],
         "n_groups": 4,
         "time_dim": 16,
     },
     "dit": {
-        "_target_": "kinoise.policy.networks.dit.DiT",
+        "_target_": "kinoise.policy.networks.DiT",
         "width": 32,
         "depth": 2,
         "n_heads": 2,
         "time_dim": 16,
     },
     "dit_in_context": {
-        "_target_": "kinoise.policy.networks.dit_in_context.InContextDiT",
+        "_target_": "kinoise.policy.networks.InContextDiT",
         "width": 32,
         "depth": 2,
         "n_heads": 2,
         "time_dim": 16,
     },
     "dit_cross_attention": {
-        "_target_": "kinoise.policy.networks.dit_cross_attention.CrossAttentionDiT",
+        "_target_": "kinoise.policy.networks.CrossAttentionDiT",
         "width": 32,
         "depth": 2,
         "n_heads": 2,
         "time_dim": 16,
     },
     "transformer": {
-        "_target_": "kinoise.policy.networks.transformer.Transformer",
+        "_target_": "kinoise.policy.networks.Transformer",
         "width": 32,
         "depth": 2,
         "n_heads": 2,
     },
     "mixer": {
-        "_target_": "kinoise.policy.networks.mixer.Mixer",
+        "_target_": "kinoise.policy.networks.Mixer",
         "width": 32,
         "depth": 2,
         "token_hidden_dim": 16,
         "time_dim": 16,
     },
     "concatenation_mlp": {
-        "_target_": "kinoise.policy.networks.concatenation_mlp.ConcatenationMLP",
+        "_target_": "kinoise.policy.networks.ConcatenationMLP",
         "width": 32,
         "depth": 2,
         "time_dim": 16,
         "token_dim": 8,
     },
 }
+
+
+def objective(target: str) -> dict[str, Any]:
+    """Return the node of the plain squared error of a target."""
+    return {"_target_": "kinoise.policy.training.objectives.Denoising", "target": target}
+
+
 OBS_SHAPES = {"agent_pos": [2], "keypoint": [3, 2]}
 IMAGE_SHAPES = {"agent_pos": [2], "image_front": [64, 64, 3]}
 
@@ -74,18 +81,21 @@ IMAGE_SHAPES = {"agent_pos": [2], "image_front": [64, 64, 3]}
 def node(network: str = "residual_mlp", **changes: Any) -> dict[str, Any]:
     """Return the configuration node of a tiny policy."""
     return {
-        "_target_": "kinoise.policy.diffusion_policy.DiffusionPolicy",
+        "_target_": "kinoise.policy.DiffusionPolicy",
         "obs_shapes": OBS_SHAPES,
         "action_dim": 2,
         "horizon": 8,
         "n_obs_steps": 2,
         "n_action_steps": 4,
-        "encoder": {"_target_": "kinoise.policy.encoders.state.StateEncoder", "_partial_": True},
+        "encoder": {"_target_": "kinoise.policy.encoders.StateEncoder", "_partial_": True},
         "network": {**NETWORKS[network], "_partial_": True},
         "path": {"_target_": "kinoise.policy.paths.LinearFlow"},
-        "objective": {"_target_": "kinoise.policy.objectives.Denoising", "target": "velocity"},
+        "objective": {
+            "_target_": "kinoise.policy.training.objectives.Denoising",
+            "target": "velocity",
+        },
         "sampler": {
-            "_target_": "kinoise.policy.samplers.Sampler",
+            "_target_": "kinoise.policy.sampling.Sampler",
             "solver": "flow_euler",
             "n_steps": 4,
         },

@@ -31,7 +31,7 @@ CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]
 COMPANIONS = {
     "epsilon": ["policy.sampler.grid.start=0.99"],
     "score": ["policy.sampler.grid.start=0.99"],
-    # Its teacher is a checkpoint; tests/policy/test_couplings.py trains one.
+    # Its teacher is a checkpoint; tests/policy/training/test_couplings.py trains one.
     "reflow": ["policy.coupling=null"],
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}

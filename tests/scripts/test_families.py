@@ -50,7 +50,9 @@ def test_the_families_of_the_curricula_are_all_there() -> None:
 def test_a_family_trains_and_samples(name: str) -> None:
     node = assembly.plain(compose("train", [f"family={name}"]).policy)
     if name == "reflow":
-        node["coupling"] = None  # its teacher is a checkpoint: tests/policy/test_couplings.py
+        node["coupling"] = (
+            None  # its teacher is a checkpoint: tests/policy/training/test_couplings.py
+        )
     torch.manual_seed(0)
     policy = build({**node, "obs_shapes": {"state": [5]}, "action_dim": 2})
     obs = {"state": torch.randn(8, 2, 5)}

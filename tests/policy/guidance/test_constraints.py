@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.estimate import Estimate
 from kinoise.policy.guidance import Box, DynamicClamp, MaxStep, OutsideDisc, Projection
+from kinoise.policy.guidance.estimate import Estimate
 
 
 def _estimate(sample: Tensor) -> Estimate:

@@ -13,10 +13,10 @@ from registry import every_path
 from tilted import edited, samples, tilt_energy, tilted
 from torch import Tensor
 
-from kinoise.policy.costs import ForbiddenDisc, Goal, Sum
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.estimate import Estimate
 from kinoise.policy.guidance import CostGradient, EnergyGradient, Inpainting
+from kinoise.policy.guidance.costs import ForbiddenDisc, Goal, Sum
+from kinoise.policy.guidance.estimate import Estimate
 from kinoise.policy.paths import EDM, LinearFlow, Path, VPCosine
 
 TIMES = (0.02, 0.3, 0.7, 0.97)
@@ -163,7 +163,10 @@ def test_a_cost_goes_down_from_pure_noise_on_any_path(path: str, step: str) -> N
     name = {"linear_flow": "LinearFlow", "vp_cosine": "VPCosine", "edm": "EDM"}[path]
     policy = tiny.policy(
         path={"_target_": f"kinoise.policy.paths.{name}"},
-        objective={"_target_": "kinoise.policy.objectives.Denoising", "target": "v_prediction"},
+        objective={
+            "_target_": "kinoise.policy.training.objectives.Denoising",
+            "target": "v_prediction",
+        },
     ).eval()
     obs, cost = tiny.batch(0, size=4)["obs"], Goal([3.0, 3.0], softness=0.5)
 

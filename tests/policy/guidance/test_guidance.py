@@ -11,8 +11,6 @@ import yaml
 from torch import Tensor
 
 from kinoise.policy.build import build
-from kinoise.policy.costs import Goal
-from kinoise.policy.estimate import Estimate
 from kinoise.policy.guidance import (
     Box,
     ClassifierFree,
@@ -24,6 +22,8 @@ from kinoise.policy.guidance import (
     PseudoInverse,
     prefix_weights,
 )
+from kinoise.policy.guidance.costs import Goal
+from kinoise.policy.guidance.estimate import Estimate
 from kinoise.scripts import catalogue
 
 FILES = sorted((catalogue.config_folder() / "guidance").glob("*.yaml"))

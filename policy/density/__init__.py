@@ -1,0 +1,1 @@
+"""How likely a chunk is to a policy, and how familiar an observation."""

@@ -1,0 +1,73 @@
+"""One evaluation of the network as guidance sees it, and what guidance is: an edit of x_0."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+Obs = Mapping[str, Tensor]
+
+
+@dataclass
+class Estimate:
+    """The x_0 estimate at one evaluation, and all that an edit may ask about it.
+
+    Attributes:
+        sample: the present estimate of the normalised x_0, `[B, H, Da]`; edits see those before.
+        x: the state x_t less the path's known base, `[B, H, Da]`: alpha x_0 + sigma eps.
+        t, alpha, sigma: the noise level.
+        row: index of the evaluation in the sampler's table.
+        n_rows: number of evaluations.
+        obs: raw observations, key -> `[B, To, ...]`.
+        to_actions: normalised chunk -> chunk in the data's units, differentiable.
+        to_normalized: chunk in the data's units -> normalised.
+        without_obs: returns the x_0 estimate at x from a network that sees no observation.
+    """
+
+    sample: Tensor
+    x: Tensor
+    t: float
+    alpha: float
+    sigma: float
+    row: int
+    n_rows: int
+    obs: Obs
+    to_actions: Callable[[Tensor], Tensor]
+    to_normalized: Callable[[Tensor], Tensor]
+    without_obs: Callable[[], Tensor]
+
+    def vjp(self, cotangent: Tensor) -> Tensor:
+        """Return (d sample / d x)^T cotangent, through the network and every edit before.
+
+        Steps that are themselves gradients count as constants, so that those of several edits add
+        up as scores do. Only edits with `needs_gradient` may ask: the network then ran with
+        gradients on.
+        """
+        (product,) = torch.autograd.grad(self.sample, self.x, cotangent, retain_graph=True)
+        return product
+
+
+class Guidance(ABC):
+    """Edits the x_0 estimate of every evaluation, before the clamp.
+
+    Attributes:
+        needs_gradient: True if it calls `Estimate.vjp`.
+        needs_unconditional: True if it calls `Estimate.without_obs`.
+    """
+
+    needs_gradient: ClassVar[bool] = False
+    needs_unconditional: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, estimate: Estimate) -> Tensor:
+        """Return the new x_0 estimate `[B, H, Da]`."""
+
+
+def is_asked_for(edits: tuple[Any, ...], attribute: str) -> bool:
+    """Return whether any edit declares `attribute`; plain functions declare nothing."""
+    return any(getattr(edit, attribute, False) for edit in edits)

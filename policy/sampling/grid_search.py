@@ -1,0 +1,180 @@
+"""Find the grid on which a solver comes closest to the exact solution of one network's ODE.
+
+The best places for n evaluations depend on the solver and on the data, not on the training: a small
+search over log-SNR knots (Sabour et al. 2024 align them by a bound, Xue et al. 2024 by a local one)
+against a fine solution with the same network and the same initial noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import PolicyError
+from ..paths import Path
+from .grids import Cosine, Explicit, Grid, Karras, Polynomial, UniformLogSNR, UniformTime
+from .registry import compile_table, get_solver
+from .table import run_table
+
+#: (x `[M, H, Da]`, t, a number in a tensor without axes) -> the x_0 estimate `[M, H, Da]`.
+Denoise = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        grid: the best grid.
+        error: its mean squared error against the fine solution.
+        errors: those of the grids that the search began with, by name.
+        n_tables: how many grids were tried.
+    """
+
+    grid: Explicit
+    error: float
+    errors: Mapping[str, float]
+    n_tables: int
+
+
+def standard_grids(start: float) -> dict[str, Grid]:
+    """Return the grids that a search begins with, none of them before time `start`."""
+    return {
+        "uniform": UniformTime(start),
+        "quadratic": Polynomial(2.0, start),
+        "cubic": Polynomial(3.0, start),
+        "cosine": Cosine(-1.0, start),
+        "karras": Karras(),
+        "log_snr": UniformLogSNR(),
+    }
+
+
+def fine_solution(
+    denoise: Denoise, path: Path, noise: Tensor, start: float = 1.0, n: int = 200
+) -> Tensor:
+    """Return what the probability-flow ODE makes of `noise` `[M, H, Da]`, from time `start`.
+
+    n steps of the exponential integrator of order 3, equal in log-SNR but for the first one where
+    the path starts from pure noise.
+    """
+    first = torch.tensor([start], dtype=torch.float64)
+    highest = min(0.9 * float(path.angle(first).tan()), 1e3)
+    times = torch.cat([first, UniformLogSNR(1e-3, highest)(n, path)])
+    return _solve(denoise, path, noise, "exponential_3", times, {})
+
+
+def search_grid(
+    denoise: Denoise,
+    path: Path,
+    n: int,
+    noise: Tensor,
+    *,
+    solver: str = "dpmpp_2m",
+    options: Mapping[str, Any] | None = None,
+    start: float = 1.0,
+    n_tables: int = 400,
+    reference: Tensor | None = None,
+) -> Search:
+    """Return the best grid of n steps that a search by Nelder and Mead finds; imports scipy.
+
+    Args:
+        denoise: the network's x_0 estimate.
+        path: the path it was trained on.
+        n: steps of the solver.
+        noise: initial standard normal noise `[M, H, Da]`; the more, the less is fitted to it.
+        solver: a key of `schedulers.SOLVERS` that draws no noise.
+        options: the solver's.
+        start: the latest time that the network may see.
+        n_tables: how many grids to try, each at n evaluations for all M chunks.
+        reference: what to come close to `[M, H, Da]`; `fine_solution` by default.
+
+    Raises:
+        PolicyError: the solver draws noise, so its chunks cannot be compared one by one.
+    """
+    from scipy.optimize import minimize
+
+    if get_solver(solver).order is None:
+        raise PolicyError(f"solver '{solver}' draws noise: no grid search; try 'dpmpp_2m'")
+    goal = fine_solution(denoise, path, noise, start) if reference is None else reference
+
+    def error_at(times: Tensor) -> float:
+        if bool((times.diff() >= 0).any()) or times[-1] <= 0:
+            return math.inf
+        chunk = _solve(denoise, path, noise, solver, times, options or {})
+        return float((chunk - goal).square().mean())
+
+    grids = {name: grid(n, path) for name, grid in standard_grids(start).items()}
+    grids = {name: times for name, times in grids.items() if times[0] <= start}
+    errors = {name: error_at(times) for name, times in grids.items()}
+    name = min(errors, key=lambda name: errors[name])
+    knots = Knots.of(grids[name], path)
+    if n == 1:
+        return Search(Explicit(grids[name].tolist()), errors[name], errors, len(errors))
+    tried = minimize(
+        lambda vector: math.log10(error_at(knots.times(vector)) + 1e-30),
+        knots.vector,
+        method="Nelder-Mead",
+        options={"maxfev": n_tables, "initial_simplex": knots.simplex(0.25), "adaptive": True},
+    )
+    best = knots.times(tried.x)
+    found = error_at(best)
+    if found > errors[name]:
+        best, found = grids[name], errors[name]
+    return Search(Explicit(best.tolist()), found, errors, len(errors) + int(tried.nfev))
+
+
+@dataclass(frozen=True)
+class Knots:
+    """Grids with a fixed first time, as vectors `[n - 1]` without constraints.
+
+    The first entry is the logarithm of sigma / alpha at the second time, the others those of the
+    steps in log-SNR that follow.
+    """
+
+    path: Path
+    first: float
+    highest: float
+    vector: list[float]
+
+    @classmethod
+    def of(cls, times: Tensor, path: Path) -> Knots:
+        """Return the knots that stand at `times` `[n]`."""
+        log_ratios = path.angle(times).tan().log()
+        steps = (-log_ratios[1:].diff()).log()
+        vector = [*log_ratios[1:2].tolist(), *steps.tolist()]
+        return cls(path, float(times[0]), float(log_ratios[0]), vector)
+
+    def times(self, vector: Any) -> Tensor:
+        """Return the decreasing times `[n]` of a vector."""
+        values = torch.as_tensor(vector, dtype=torch.float64)
+        second = values[:1].clamp(max=self.highest - 1e-3)
+        log_ratios = torch.cat([second, second - values[1:].clamp(-7, 3).exp().cumsum(0)])
+        times = self.path.time_at(log_ratios.exp().atan())
+        return torch.cat([times.new_tensor([self.first]), times])
+
+    def simplex(self, size: float) -> list[list[float]]:
+        """Return the vector and its neighbours at a distance along each axis."""
+        moved = [
+            [v + size * (i == k) for i, v in enumerate(self.vector)]
+            for k in range(len(self.vector))
+        ]
+        return [self.vector, *moved]
+
+
+def _solve(
+    denoise: Denoise,
+    path: Path,
+    noise: Tensor,
+    solver: str,
+    times: Tensor,
+    options: Mapping[str, Any],
+) -> Tensor:
+    table = compile_table(solver, times, path, **options)
+    at = table.t.to(noise)
+    with torch.no_grad():
+        return run_table(table, lambda k, x: denoise(x, at[k]), noise[None])

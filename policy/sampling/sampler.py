@@ -1,0 +1,67 @@
+"""The sampler slot: a solver, a number of steps and a grid, compiled to a table for a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..errors import unknown_name
+from ..paths import PATHS, Path
+from .grids import Grid, UniformTime
+from .registry import compile_table
+from .staggered import staggered
+from .table import Table
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Which solver, how many steps, on which grid, along which path.
+
+    Args:
+        solver: a key of `schedulers.SOLVERS`.
+        n_steps: solver steps; Heun's method evaluates the network 2 n_steps - 1 times.
+        grid: where the steps lie.
+        options: the solver's own, e.g. `{"eta": 1.0}` for DDIM.
+        path: the path to walk, or its name in `paths.PATHS`; None for the one trained on. The
+            network is the same: two Gaussian paths at one log-SNR differ by a factor.
+        delay: evaluations by which each token of the chunk starts later than the one before, for
+            policies trained with a time per token (see `staggered`).
+    """
+
+    solver: str = "flow_euler"
+    n_steps: int = 10
+    grid: Grid = field(default_factory=UniformTime)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | str | None = None
+    delay: float = 0.0
+
+    @torch.no_grad()
+    def table(self, path: Path, horizon: int = 1) -> Table:
+        """Compile the sampler for a network trained on `path`; imports diffusers.
+
+        Args:
+            path: the path of the training.
+            horizon: H, which only a delay between tokens needs.
+
+        Raises:
+            PolicyError: an unknown solver, path or option, or a grid that does not decrease.
+        """
+        along = self._along(path)
+        # Where the other path begins with more noise than was ever trained on, begin at that.
+        start = path.angle(torch.ones((), dtype=torch.float64))
+        times = along.time_at(along.angle(self.grid(self.n_steps, along)).clamp(max=start))
+        table = compile_table(self.solver, times, along, **self.options)
+        table = table if along is path else table.rebased(along, path)
+        return staggered(table, path, horizon, self.delay)
+
+    def _along(self, path: Path) -> Path:
+        if self.path is None:
+            return path
+        if isinstance(self.path, str):
+            if self.path not in PATHS:
+                raise unknown_name("path", self.path, PATHS)
+            return PATHS[self.path]()
+        return self.path

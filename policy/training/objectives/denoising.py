@@ -1,0 +1,52 @@
+"""The squared error of the target at a random time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...targets import frame
+from ..times import TimeDistribution, Uniform
+from ..weights import Weight
+from .objective import Network, Noised, Objective, masked_mean
+
+
+@dataclass(frozen=True)
+class Denoising(Objective):
+    """E w(t) |F(x_t, t) - (a x_0 + b eps)|^2.
+
+    Ho et al. 2020, eq. 14; Lipman et al. 2023, eq. 23; Karras et al. 2022, eq. 2; denoising score
+    matching (Vincent 2011) for target "score" or, up to the weight, any other.
+
+    Args:
+        target: what the network predicts, a name in `targets.TARGETS`.
+        times: the distribution of t.
+        weight: weight of the squared x_0 error; None leaves the target's own squared error.
+    """
+
+    target: str = "velocity"
+    times: TimeDistribution = field(default_factory=Uniform)
+    weight: Weight | None = None
+
+    def of(
+        self,
+        network: Network,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        path, sample = noised.path, noised.sample
+        # A path that is learned is not learned here: any weighted error has a trivial minimum.
+        with torch.no_grad():
+            # At t = 0 there is no noise, and targets that divide by sigma are not defined.
+            noised = noised.at(noised.t.clamp(min=path.earliest))
+            level = frame(self.target, path, noised.per_token)
+            x, wanted = noised.state(level), level.target(noised.sample, noised.noise)
+        error = (network(x, noised.t).to(sample.dtype) - wanted) ** 2
+        if self.weight is not None:
+            # |dx_0|^2 = (sigma / det)^2 |dF|^2
+            weight = self.weight.weight(path, noised.per_token) * (level.sigma / level.det) ** 2
+            error = error * weight + self.weight.penalty(path, noised.per_token)
+        return masked_mean(error, mask)

@@ -1,0 +1,125 @@
+"""What every training loss is: called with the same arguments, it returns a scalar.
+
+All of them train the one network F = a x_0 + b eps, so that each can be sampled by every solver.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...errors import PolicyError
+from ...paths import Path
+from ...targets import Frame
+from ..times import TimeDistribution
+
+#: (x `[B, H, Da]`, t `[B]` or `[B, H]`) -> the prediction F `[B, H, Da]`.
+Network = Callable[[Tensor, Tensor], Tensor]
+#: (data, noise), both `[B, H, Da]` -> a pair to train on (see `couplings`).
+Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch on its way from data to noise.
+
+    Attributes:
+        t: times, `[B]` or `[B, H]`.
+        sample, noise: x_0 and eps `[B, H, Da]`.
+        path: the noising path.
+        base: the path's known x_1 `[B, H, Da]`, if it has one.
+    """
+
+    t: Tensor
+    sample: Tensor
+    noise: Tensor
+    path: Path
+    base: Tensor | None
+
+    def at(self, t: Tensor) -> Noised:
+        """Return the same batch at other times."""
+        return replace(self, t=t)
+
+    @property
+    def per_token(self) -> Tensor:
+        """The times in a shape that broadcasts with chunks."""
+        return self.t[:, None, None] if self.t.ndim == 1 else self.t[:, :, None]
+
+    @property
+    def shift(self) -> Tensor | float:
+        """What the known base adds to the state."""
+        return 0.0 if self.base is None else self.path.beta(self.per_token) * self.base
+
+    def state(self, level: Frame) -> Tensor:
+        """Return x_t as the network sees it."""
+        return level.noised(self.sample, self.noise) + self.shift
+
+
+class Objective(ABC):
+    """A training loss.
+
+    Attributes:
+        target: what the network predicts, a name in `targets.TARGETS`.
+        times: the distribution of t.
+    """
+
+    target: str
+    times: TimeDistribution
+
+    def loss(
+        self,
+        network: Network,
+        path: Path,
+        sample: Tensor,
+        mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        base: Tensor | None = None,
+        pair: Pair | None = None,
+    ) -> Tensor:
+        """Draw times and noise and return the mean loss over real tokens, a scalar.
+
+        Args:
+            network: maps (x `[B, H, Da]`, t `[B]` or `[B, H]`) to the prediction F `[B, H, Da]`.
+            path: the noising path.
+            sample: normalised chunks x_0 `[B, H, Da]`.
+            mask: `[B, H]`, True where the action is real and False where it is padding.
+            generator: the source of times and noise, on the CPU.
+            base: the known x_1 `[B, H, Da]` of a path that has one.
+            pair: chooses which noise belongs to which data; None leaves them independent.
+        """
+        batch, horizon, _ = sample.shape
+        t = self.times.sample(batch, horizon, path, generator).to(sample)
+        noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
+        if pair is not None:
+            sample, noise = pair(sample, noise)
+        return self.of(network, Noised(t, sample, noise, path, base), mask, generator)
+
+    @abstractmethod
+    def of(
+        self,
+        network: Network,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return the loss of a noised batch, a scalar; arguments as in `loss`."""
+
+
+def refuse_weight(objective: Objective, weight: object) -> None:
+    if weight is not None:
+        raise PolicyError(
+            f"{type(objective).__name__} has a weight of its own; leave weight=target"
+        )
+
+
+def masked_mean(error: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the mean of error `[B, H, Da]` over the tokens where mask `[B, H]` is True."""
+    if mask is None:
+        return error.mean()
+    real = mask.to(error.dtype)
+    return (error.mean(-1) * real).sum() / real.sum().clamp(min=1)

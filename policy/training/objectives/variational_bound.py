@@ -1,0 +1,67 @@
+"""The variational bound on the likelihood."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...paths import LearnedGamma, Path
+from ...targets import frame
+from ..times import TimeDistribution, Uniform
+from .objective import Network, Noised, Objective, masked_mean, refuse_weight
+
+
+@dataclass(frozen=True)
+class VariationalBound(Objective):
+    """The continuous-time bound on -log p(x_0), in bits a dimension (Kingma et al. 2021, eq. 17).
+
+    prior + reconstruction + E_t[-d(SNR)/dt / 2 |x_0 - x_0_hat|^2]; a learned gamma is trained to
+    reduce the variance of the estimate. Data count as continuous: bits of their density.
+
+    Args:
+        target: what the network predicts, a name in `targets.TARGETS`.
+        times: the distribution of t; the bound holds for the uniform one.
+        earliest: where the reconstruction takes over from the diffusion loss.
+        weight: must stay None, as the bound has its own.
+    """
+
+    target: str = "epsilon"
+    times: TimeDistribution = field(default_factory=Uniform)
+    earliest: float = 1e-3
+    weight: None = None
+
+    def __post_init__(self) -> None:
+        refuse_weight(self, self.weight)
+
+    def of(
+        self,
+        network: Network,
+        noised: Noised,
+        mask: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        path, sample = noised.path, noised.sample
+        noised = noised.at(self.earliest + (1 - self.earliest) * noised.t)
+        t = noised.per_token
+        level = frame(self.target, path, t)
+        prediction = network(noised.state(level), noised.t)
+        estimate = level.sample(noised.state(level) - noised.shift, prediction.to(sample.dtype))
+        rate = -path.log_snr_rate(t) * torch.exp(2 * path.log_snr(t)) * (1 - self.earliest)
+        error = rate * (estimate - noised.sample) ** 2
+        ends = self._ends(path, noised.sample)
+        if isinstance(path, LearnedGamma):  # last: any later use of the path would undo it
+            path.reduce_variance(error.mean((1, 2), keepdim=True))
+        return masked_mean(error + ends, mask) / math.log(2)
+
+    @torch.no_grad()
+    def _ends(self, path: Path, sample: Tensor) -> Tensor:
+        """Return the prior's and the reconstruction's nats, elementwise."""
+        first, last = sample.new_tensor(self.earliest), sample.new_tensor(1.0)
+        # KL of N(alpha x_0, sigma^2) from the prior N(0, sigma^2) at t = 1.
+        prior = 0.5 * (path.alpha(last) / path.sigma(last) * sample) ** 2
+        # -log N(x_0; x / alpha, (sigma / alpha)^2) at the earliest time, on average.
+        reconstruction = 0.5 * math.log(2 * math.pi * math.e) - path.log_snr(first)
+        return prior + reconstruction

@@ -1,0 +1,127 @@
+"""Distributions of the training time, each given by its quantile function.
+
+`sample(batch, horizon, path, generator)` -> `[B]`, one time a chunk, or `[B, H]`, one a token.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..paths import Path, shifted
+
+
+class TimeDistribution(ABC):
+    """Draws training times in [0, 1]; one a chunk `[B]`, or one a token `[B, H]`."""
+
+    @abstractmethod
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        """Return the time below which a fraction u of the draws lie; any shape."""
+
+    def sample(
+        self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return times of shape `[B]` or `[B, H]`.
+
+        One draw in each of B equal strata of probability, in random order: the same marginal with
+        less variance (Kingma et al. 2021, appendix I.1).
+        """
+        strata = torch.randperm(batch, generator=generator)
+        return self.quantile((strata + torch.rand(batch, generator=generator)) / batch, path)
+
+
+@dataclass(frozen=True)
+class Uniform(TimeDistribution):
+    """t uniform in [0, 1]."""
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return u
+
+
+@dataclass(frozen=True)
+class LogitNormal(TimeDistribution):
+    """logit(t) normal (Esser et al. 2024, eq. 19)."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return torch.sigmoid(self.mean + self.std * _normal_quantile(u))
+
+
+@dataclass(frozen=True)
+class LogNormal(TimeDistribution):
+    """log(sigma / alpha) normal, whatever the path (Karras et al. 2022, table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return path.time_at(torch.atan(torch.exp(self.mean + self.std * _normal_quantile(u))))
+
+
+@dataclass(frozen=True)
+class Beta(TimeDistribution):
+    """Beta(a, 1), t = u^(1 / a): more noise for a > 1 (Black et al. 2024, appendix B)."""
+
+    a: float = 1.5
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return u ** (1 / self.a)
+
+
+@dataclass(frozen=True)
+class Mode(TimeDistribution):
+    """Denser about the middle for scale > 0, about the ends below (Esser et al. 2024, eq. 20).
+
+    Args:
+        scale: between -1 and 2 / (pi - 2), where the map stays monotone.
+    """
+
+    scale: float = 1.0
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        # The published map falls from 1 to 0; v = 1 - u makes it a quantile function.
+        v = 1 - u
+        t = 1 - v - self.scale * (torch.cos(math.pi / 2 * v) ** 2 - 1 + v)
+        return t.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Shifted(TimeDistribution):
+    """Another distribution with every sigma / alpha multiplied by `shift`.
+
+    On straight lines this is t -> shift t / (1 + (shift - 1) t) (Esser et al. 2024, eq. 23), there
+    for resolution; longer chunks of correlated actions need it for the same reason.
+    """
+
+    base: TimeDistribution
+    shift: float = 2.0
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return shifted(self.base.quantile(u, path), self.shift, path)
+
+
+@dataclass(frozen=True)
+class PerToken(TimeDistribution):
+    """An own, independent time for every token (Chen et al. 2024, diffusion forcing)."""
+
+    base: TimeDistribution
+
+    def quantile(self, u: Tensor, path: Path) -> Tensor:
+        return self.base.quantile(u, path)
+
+    def sample(
+        self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
+
+
+def _normal_quantile(u: Tensor) -> Tensor:
+    # Draws of exactly 0 or 1 would be infinite.
+    quantile: Tensor = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6))
+    return quantile

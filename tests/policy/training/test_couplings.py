@@ -1,0 +1,107 @@
+"""Couplings of noise and data: permutations, costs, marginals."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from kinoise.policy.build import build
+from kinoise.policy.checkpoints.folder import save_checkpoint
+from kinoise.policy.errors import PolicyError
+from kinoise.policy.training.couplings import Hungarian, Reflow, Sinkhorn
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sample = 0.3 * torch.randn(64, 4, 2, generator=generator).sign()
+    return sample, torch.randn(64, 4, 2, generator=generator)
+
+
+def _cost(sample: torch.Tensor, noise: torch.Tensor) -> float:
+    return float(((sample - noise) ** 2).sum())
+
+
+def test_the_hungarian_coupling_permutes_the_noise_and_never_costs_more() -> None:
+    sample, noise = _batch()
+    data, paired = Hungarian()(sample, noise, {})
+    assert data is sample
+    assert sorted(paired[:, 0, 0].tolist()) == sorted(noise[:, 0, 0].tolist())
+    assert _cost(sample, paired) < _cost(sample, noise)
+    swapped = paired.clone()
+    swapped[[0, 1]] = paired[[1, 0]]
+    assert _cost(sample, paired) <= _cost(sample, swapped)
+
+
+def test_on_a_line_the_optimal_coupling_is_the_sorted_one() -> None:
+    generator = torch.Generator().manual_seed(1)
+    sample = torch.randn(50, 1, 1, generator=generator)
+    noise = torch.randn(50, 1, 1, generator=generator)
+    _, paired = Hungarian()(sample, noise, {})
+    order = sample.flatten().argsort()
+    assert (paired.flatten()[order].diff() >= 0).all()
+
+
+def test_noise_stays_with_the_observation_it_was_drawn_for_as_far_as_that_is_worth() -> None:
+    sample, noise = _batch()
+    obs = {"state": torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(5))}
+    free = Hungarian(condition_weight=0.0)(sample, noise, obs)[1]
+    assert torch.equal(free, Hungarian()(sample, noise, {})[1])
+    assert torch.equal(Hungarian(condition_weight=1e6)(sample, noise, obs)[1], noise)
+    # Two observations seen many times: noise changes hands within each, never between them.
+    twice = {"state": torch.arange(64).remainder(2)[:, None, None].float()}
+    within = Hungarian(condition_weight=1e3)(sample, noise, twice)[1]
+    source = [int((noise == chunk).flatten(1).all(1).nonzero()) for chunk in within]
+    assert all(i % 2 == j % 2 for i, j in enumerate(source))
+    assert _cost(sample, within) < _cost(sample, noise)
+
+
+def test_sinkhorn_tends_to_the_optimal_coupling_and_draws_from_the_given_noise() -> None:
+    sample, noise = _batch()
+    torch.manual_seed(0)
+    _, paired = Sinkhorn(regularisation=0.01, n_iterations=2000)(sample, noise, {})
+    best = _cost(sample, Hungarian()(sample, noise, {})[1])
+    assert set(paired[:, 0, 0].tolist()) <= set(noise[:, 0, 0].tolist())
+    assert _cost(sample, paired) < 1.1 * best
+
+
+def test_reflow_pairs_the_noise_with_the_teachers_own_chunk(tmp_path: Path) -> None:
+    teacher = tiny.policy().eval()
+    folder = save_checkpoint(
+        tmp_path / "teacher",
+        config={"policy": tiny.node()},
+        weights=teacher.state_dict(),
+        table=teacher.table,
+    )
+    batch = tiny.batch(0)
+    noise = torch.randn(16, 8, 2)
+    chunk, same = Reflow(str(folder))(torch.zeros(16, 8, 2), noise, batch["obs"])
+    assert same is noise
+    torch.testing.assert_close(chunk, teacher.transport(batch["obs"], noise))
+
+
+def test_reflow_refuses_a_teacher_that_draws_fresh_noise(tmp_path: Path) -> None:
+    node = tiny.node(sampler={"_target_": "kinoise.policy.sampling.Sampler", "solver": "ddpm"})
+    teacher = tiny.randomised(build(node)).eval()
+    folder = save_checkpoint(
+        tmp_path / "teacher",
+        config={"policy": node},
+        weights=teacher.state_dict(),
+        table=teacher.table,
+    )
+    with pytest.raises(PolicyError, match="deterministic teacher"):
+        Reflow(str(folder))(torch.zeros(16, 8, 2), torch.randn(16, 8, 2), tiny.batch(0)["obs"])
+
+
+@pytest.mark.parametrize("coupling", ["hungarian", "sinkhorn"])
+def test_a_missing_library_is_named_with_its_extra(
+    coupling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    monkeypatch.setitem(sys.modules, "ot", None)
+    sample, noise = _batch()
+    with pytest.raises(PolicyError, match=r"kinoise\[theory\]"):
+        {"hungarian": Hungarian(), "sinkhorn": Sinkhorn()}[coupling](sample, noise, {})
