@@ -133,10 +133,15 @@ def build_policy(
     import torch
 
     from kinoise.datasets.statistics import compute_statistics
+    from kinoise.policy import load_policy
     from kinoise.policy.build import build
+    from kinoise.policy.training.couplings import Reflow
 
     torch.manual_seed(seed)
     policy: DiffusionPolicy = build(node)
+    if isinstance(policy.coupling, Reflow):
+        teacher = load_policy(policy.coupling.teacher, device=device)
+        policy.coupling = policy.coupling.taught_by(teacher)
     statistics = compute_statistics(buffer, policy.normalizer.keys)
     if loader.symmetry is not None:
         statistics = loader.symmetry.both(statistics, loader.steps)
