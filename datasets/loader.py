@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .errors import DatasetError, nearest
 from .keys import ACTION
 from .memory import load_steps
-from .replay_buffer import ReplayBuffer
+from .storage import ReplayBuffer
 from .symmetry import Affine, SymmetryMap
 from .windows import Padding, WindowIndex, split_episodes
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import DatasetError
 from .keys import is_image
-from .replay_buffer import ReplayBuffer
+from .storage import ReplayBuffer
 
 
 def load_steps(

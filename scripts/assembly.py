@@ -13,7 +13,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from kinoise.datasets.loader import Loaders, WindowLoader
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
@@ -32,7 +32,7 @@ def open_data(cfg: DictConfig) -> ReplayBuffer:
         DatasetError: it is damaged, or its dimensions do not fit the task.
     """
     from kinoise.datasets.inspection import check_against
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     path = Path(cfg.data.path)
     if not path.exists():
@@ -132,7 +132,7 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.statistics import compute_statistics
+    from kinoise.datasets.moments import compute_statistics
     from kinoise.policy.build import build
 
     torch.manual_seed(seed)

@@ -16,7 +16,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
     from kinoise.envs.rollout import EpisodeResult
 
 
@@ -63,7 +63,7 @@ def collect(cfg: DictConfig) -> Path:
 
 
 def _open(cfg: DictConfig) -> ReplayBuffer:
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     if cfg.append and Path(cfg.out).exists():
         return ReplayBuffer.open(cfg.out, "a")

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> None:
     """Print the report on the data set and draw it."""
-    from kinoise.datasets.inspection import inspect
-    from kinoise.datasets.plotting import plot
+    from kinoise.datasets.inspection import inspect, plot
 
     print(inspect(cfg.data).to_text())
     if cfg.plot is not False:

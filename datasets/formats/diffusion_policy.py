@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..directory import cannot_write, lock_directory, publish, refuse_existing
 from ..errors import DatasetError, nearest
 from ..keys import ACTION
-from ..replay_buffer import ReplayBuffer
+from ..storage import ReplayBuffer
+from ..storage.directory import cannot_write, lock_directory, publish, refuse_existing
 from .zarr2_source import Source, open_source
 
 FORMAT = "diffusion_policy"

@@ -14,7 +14,7 @@ import torch
 
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.loader import Loaders, load_windows
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 MakeBuffer = Callable[..., ReplayBuffer]
 SIZES = {"n_obs_steps": 2, "horizon": 6, "n_action_steps": 3, "batch_size": 8}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .keys import ACTION
+from ..keys import ACTION
 
 # A step is a jump when it is this many times the 99th percentile of the dimension's steps: a
 # smooth signal of any distribution seen in demonstrations stays well below.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError
-from .keys import ACTION, is_image
-from .replay_buffer import ReplayBuffer
+from ..errors import DatasetError
+from ..keys import ACTION, is_image
+from ..storage import ReplayBuffer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import kinoise.datasets.statistics as statistics
+import kinoise.datasets.moments as moments
 from kinoise.datasets.errors import DatasetError
-from kinoise.datasets.replay_buffer import ReplayBuffer
-from kinoise.datasets.statistics import compute_statistics, from_json, to_json
+from kinoise.datasets.moments import compute_statistics, from_json, to_json
+from kinoise.datasets.storage import ReplayBuffer
 
 MakeBuffer = Callable[..., ReplayBuffer]
 
@@ -68,7 +68,7 @@ def test_quantiles_of_long_data_come_from_evenly_spaced_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = np.random.default_rng(0).normal(size=(20_000, 2))
-    monkeypatch.setattr(statistics, "QUANTILE_NUMBERS", 9000)
+    monkeypatch.setattr(moments, "QUANTILE_NUMBERS", 9000)
     found = compute_statistics(write(tmp_path / "s.zarr", rows))["action"]
     np.testing.assert_allclose(found["q01"], in_one_piece(rows[::5])["q01"], rtol=1e-12)
     np.testing.assert_allclose(found["std"], rows.std(0), rtol=1e-12)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
 
+from ..errors import DatasetError
 from .attributes import SCHEMA_VERSION
 from .chunks import Array, chunk_rows, writes_all
-from .errors import DatasetError
 from .store import DurableStore
 from .validation import Episode
 

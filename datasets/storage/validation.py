@@ -10,8 +10,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from .errors import DatasetError
-from .keys import ACTION
+from ..errors import DatasetError
+from ..keys import ACTION
 
 Episode = Mapping[str, NDArray[Any]]
 

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-import kinoise.datasets.store as store
+import kinoise.datasets.storage.store as store
 from kinoise.datasets.errors import DatasetError
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 Episode = dict[str, NDArray[Any]]
 MakeBuffer = Callable[..., ReplayBuffer]
@@ -310,7 +310,7 @@ def test_nothing_is_appended_to_a_damaged_last_chunk(
 WRITER = """
 import sys
 import numpy as np
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 with ReplayBuffer.open(sys.argv[1], "a") as buffer:
     print("ready", flush=True)
     for number in range(buffer.n_episodes, 100_000):

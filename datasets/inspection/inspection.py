@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
+from ..keys import ACTION, is_image
+from ..storage import ReplayBuffer
 from .findings import (
     Finding,
     constant_dimensions,
@@ -21,8 +23,6 @@ from .findings import (
     outside_limits,
     short_episodes,
 )
-from .keys import ACTION, is_image
-from .replay_buffer import ReplayBuffer
 
 # Pictures are looked at in this many evenly spaced chunks: enough for their range.
 PICTURE_CHUNKS = 32

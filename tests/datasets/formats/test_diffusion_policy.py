@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import zarr
 
-import kinoise.datasets.store as store
+import kinoise.datasets.storage.store as store
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 Edit = Callable[[zarr.Group], None]
 ENDS = [40, 41, 120]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
 
 SCHEMA_VERSION = 1
 ACTION_MEANINGS = ("absolute", "relative")

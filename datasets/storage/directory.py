@@ -9,7 +9,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
 from .store import PARTIAL
 
 

@@ -12,9 +12,8 @@ import zarr
 from numpy.typing import NDArray
 
 from kinoise.datasets.errors import DatasetError
-from kinoise.datasets.inspection import Report, check_against, inspect
-from kinoise.datasets.plotting import plot
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.inspection import Report, check_against, inspect, plot
+from kinoise.datasets.storage import ReplayBuffer
 
 MakeBuffer = Callable[..., ReplayBuffer]
 MakeEpisode = Callable[..., dict[str, NDArray[Any]]]

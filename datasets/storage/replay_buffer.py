@@ -24,6 +24,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..errors import DatasetError, nearest
+from ..keys import ACTION
 from .attributes import complete_attributes
 from .chunks import Array, DamagedChunkError, read_rows, writes_all
 from .directory import (
@@ -36,8 +38,6 @@ from .directory import (
     sweep_beside,
     sync_directory,
 )
-from .errors import DatasetError, nearest
-from .keys import ACTION
 from .layout import (
     check_consistent,
     child_array,

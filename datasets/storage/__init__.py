@@ -1,0 +1,5 @@
+"""Data sets on disk: written whole episode by whole episode, read in bounded memory."""
+
+from .replay_buffer import ReplayBuffer
+
+__all__ = ["ReplayBuffer"]
