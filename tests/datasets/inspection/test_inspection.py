@@ -183,8 +183,8 @@ def test_the_picture_is_drawn_with_and_without_pictures_limits_and_scalars(
 
 
 def test_the_human_push_t_angle_is_flagged(tmp_path: Path, pusht_human: Path) -> None:
-    from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
+    from kinoise.datasets.formats import import_data
 
-    import_diffusion_policy(pusht_human, tmp_path / "p.zarr", keys=["state"])
+    import_data(pusht_human, tmp_path / "p.zarr", keys=["state"])
     messages = [finding.message for finding in inspect(tmp_path / "p.zarr").findings]
     assert any("'state' dimension 4 jumps by up to 6.28" in message for message in messages)
