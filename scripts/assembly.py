@@ -132,15 +132,18 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.moments import compute_statistics
+    from kinoise.datasets.moments import compute_moments
     from kinoise.policy.build import build
 
     torch.manual_seed(seed)
     policy: DiffusionPolicy = build(node)
-    statistics = compute_statistics(buffer, policy.normalizer.keys)
-    if loader.symmetry is not None:
-        statistics = loader.symmetry.both(statistics, loader.steps)
-    policy.fit_normalizer(statistics)
+    moments = compute_moments(
+        buffer,
+        policy.normalizer.keys,
+        episodes=loader.windows.episodes,
+        symmetry=loader.symmetry,
+    )
+    policy.fit_normalizer(moments)
     return policy.to(device)
 
 
