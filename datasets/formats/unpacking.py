@@ -79,7 +79,7 @@ def _filtered_size(settings: Mapping[str, Any], size: int) -> int:
     stored = np.dtype(settings.get("astype") or plain)
     if plain.kind not in "iuf" or stored.kind not in "iuf":
         raise UnpackingError(f"delta of {plain} stored as {stored}")
-    return size // plain.itemsize * stored.itemsize
+    return int(size // plain.itemsize * stored.itemsize)
 
 
 def _require(length: int, wanted: int) -> None:

@@ -20,7 +20,7 @@ LINES = "#dddddd"
 BLUE = "#3b6ea5"
 ORANGE = "#d9793b"
 SHADES = ("#ffffff", "#f3f5f8")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 7,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -52,7 +52,12 @@ def draw_range(axis: Axes, values: NDArray[np.float64]) -> None:
         return
     low, q01, q99, high = np.quantile(finite, [0, 0.01, 0.99, 1])
     over = axis.get_yaxis_transform()  # x in widths of the panel, y in the data's units
-    kept = {"transform": over, "clip_on": False, "color": BLUE, "solid_capstyle": "butt"}
+    kept: dict[str, Any] = {
+        "transform": over,
+        "clip_on": False,
+        "color": BLUE,
+        "solid_capstyle": "butt",
+    }
     axis.plot([RANGE_PLACE] * 2, [low, high], linewidth=1, **kept)
     axis.plot([RANGE_PLACE] * 2, [q01, q99], linewidth=4, alpha=0.5, **kept)
     axis.plot([RANGE_PLACE], [finite.mean()], "o", markersize=2.5, **{**kept, "color": INK})

@@ -112,6 +112,13 @@ def test_attributes_come_back_and_versions_are_recorded(tmp_path: Path) -> None:
     [
         ({"control_rate": 10}, "did you mean 'control_rate_hz'"),
         ({"control_rate_hz": -1}, "positive"),
+        ({"control_rate_hz": "abc"}, "control_rate_hz is 'abc'; give a positive number"),
+        ({"control_rate_hz": float("nan")}, "positive"),
+        ({"control_rate_hz": True}, "positive"),
+        ({"action": "absolute"}, "give a mapping"),
+        ({"action": {"low": "ab"}}, "one number per action dimension"),
+        ({"action": {"high": 3}}, "one number per action dimension"),
+        ({"env_kwargs": [1]}, "give a mapping"),
         ({"action": {"meaning": "delta"}}, "'absolute' or 'relative'"),
         ({"action": {"low": [0, 0], "high": [1]}}, "differ in length"),
         ({"action": {"low": [1.0], "high": [0.0]}}, "not below"),
