@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import DatasetError, nearest, whole_number
 from .keys import ACTION
-from .memory import load_steps
+from .memory import count_episodes, load_steps
 from .storage import ReplayBuffer
 from .symmetry import Affine, SymmetryMap
 from .windows import Padding, WindowIndex, split_episodes
@@ -192,11 +192,9 @@ def load_windows(
     """
     if not isinstance(buffer, ReplayBuffer):
         buffer = ReplayBuffer.open(buffer)
-    keys = [*dict.fromkeys(obs_keys), ACTION]
-    steps = load_steps(
-        buffer, keys, n_episodes=n_episodes, memory_bytes=memory_bytes, scratch=scratch
-    )
-    n_used = buffer.n_episodes if n_episodes is None else n_episodes
+
+    # What is cheap to check comes before what is dear to load.
+    n_used = count_episodes(buffer, n_episodes)
     train, validation = split_episodes(n_used, validation_fraction, split_seed)
 
     def windows_of(episodes: NDArray[np.int64]) -> WindowIndex:
@@ -211,39 +209,44 @@ def load_windows(
             episodes=episodes,
         )
 
+    train_windows = windows_of(train)
+    validation_windows = _validation_windows(windows_of, validation)
+    keys = [*dict.fromkeys(obs_keys), ACTION]
+    steps = load_steps(buffer, keys, n_episodes=n_used, memory_bytes=memory_bytes, scratch=scratch)
+    train_loader = WindowLoader(
+        steps,
+        train_windows,
+        batch_size=batch_size,
+        seed=seed,
+        last_batch=last_batch,
+        symmetry=SymmetryMap(symmetry, steps) if symmetry else None,
+    )
+    validation_loader = None
+    if validation_windows is not None:
+        size = min(batch_size, len(validation_windows))
+        validation_loader = WindowLoader(
+            steps, validation_windows, batch_size=size, seed=seed, last_batch="wrap"
+        )
     return Loaders(
-        train=WindowLoader(
-            steps,
-            windows_of(train),
-            batch_size=batch_size,
-            seed=seed,
-            last_batch=last_batch,
-            symmetry=SymmetryMap(symmetry, steps) if symmetry else None,
-        ),
-        validation=_validation_loader(steps, windows_of, validation, batch_size, seed),
+        train=train_loader,
+        validation=validation_loader,
         train_episodes=train,
         validation_episodes=validation,
     )
 
 
-def _validation_loader(
-    steps: Mapping[str, torch.Tensor],
-    windows_of: Callable[[NDArray[np.int64]], WindowIndex],
-    episodes: NDArray[np.int64],
-    batch_size: int,
-    seed: int,
-) -> WindowLoader | None:
-    """Return the loader of the episodes set aside, None when there are none."""
+def _validation_windows(
+    windows_of: Callable[[NDArray[np.int64]], WindowIndex], episodes: NDArray[np.int64]
+) -> WindowIndex | None:
+    """Return the windows of the episodes set aside, None when there are none."""
     if not len(episodes):
         return None
     try:
-        windows = windows_of(episodes)
+        return windows_of(episodes)
     except DatasetError as error:
         raise DatasetError(
             f"of the episodes set aside for validation, {error}, or set validation_fraction=0"
         ) from error
-    size = min(batch_size, len(windows))
-    return WindowLoader(steps, windows, batch_size=size, seed=seed, last_batch="wrap")
 
 
 def _check_size(steps: Mapping[str, torch.Tensor], windows: WindowIndex, batch_size: int) -> None:

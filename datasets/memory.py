@@ -43,12 +43,7 @@ def load_steps(
         DatasetError: A key is unknown or damaged, the scratch disk is full, or pictures hold
             numbers that uint8 cannot.
     """
-    if not buffer.n_episodes:
-        raise DatasetError(f"{buffer.path} holds no episode yet; collect or import some")
-    if n_episodes is None:
-        n_episodes = buffer.n_episodes
-    whole_number("n_episodes", n_episodes, 1, most=buffer.n_episodes)
-    n_steps = int(buffer.episode_ends[n_episodes - 1])
+    n_steps = int(buffer.episode_ends[count_episodes(buffer, n_episodes) - 1])
     if scratch is None and os.access(buffer.path.parent, os.W_OK):
         scratch = buffer.path.parent
     steps: dict[str, torch.Tensor] = {}
@@ -69,6 +64,19 @@ def load_steps(
             target[start : start + len(rows)] = converted
         steps[key] = torch.from_numpy(target)
     return steps
+
+
+def count_episodes(buffer: ReplayBuffer, n_episodes: int | None) -> int:
+    """Return how many episodes from the start are meant, all if None.
+
+    Raises:
+        DatasetError: The data set has none, or not so many.
+    """
+    if not buffer.n_episodes:
+        raise DatasetError(f"{buffer.path} holds no episode yet; collect or import some")
+    if n_episodes is None:
+        return buffer.n_episodes
+    return whole_number("n_episodes", n_episodes, 1, most=buffer.n_episodes)
 
 
 def _mapped_pixels(shape: tuple[int, ...], scratch: str | Path | None) -> NDArray[np.uint8]:

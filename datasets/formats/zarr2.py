@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,13 @@ DESCRIPTION_BYTES = 1 << 20
 # What one row of chunks may take once unpacked: each key keeps one in memory.
 CHUNK_BYTES = 1 << 27
 MAX_DIMENSIONS = 8
+# One number of a chunk file's name.
+INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Zarr2Array:
-    """One array of a source, described but not yet read; open it with `open_array`.
+    """One array of a source, read chunk by chunk; open it with `open_array`.
 
     Attributes:
         path: The source, for messages.
@@ -60,7 +63,7 @@ class Zarr2Array:
     filters: tuple[Mapping[str, Any], ...]
     fill_value: Any
     allow_missing: bool
-    _last: dict[int, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+    _held: tuple[int, NDArray[Any]] | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:
@@ -99,35 +102,33 @@ class Zarr2Array:
         Raises:
             DatasetError: One is absent, and that is not allowed.
         """
+        wanted = _chunk_counts((n_rows, *self.shape[1:]), self.chunks)
         present = self._chunk_names()
-        wanted = [-(-n_rows // self.chunks[0])]
-        pairs = zip(self.shape[1:], self.chunks[1:], strict=True)
-        wanted += [-(-size // chunk) for size, chunk in pairs]
+        if not self.allow_missing:
+            # Any number of chunks may be declared; this ends at the first without a file.
+            for index in _indices(wanted):
+                if (name := self._chunk_name(index)) not in present:
+                    raise self._missing(name)
+            return []
+
         total = math.prod(wanted)
-        if self.allow_missing:
-            absent = total - sum(name in present for name in self._few_names(wanted, present))
-            return [
-                f"key {self.key!r}: {absent} of {total} chunk files are absent and read as "
-                f"{self.fill_value}, as allowed"
-            ] * bool(absent)
+        absent = total - sum(self._lies_within(name, wanted) for name in present)
+        if not absent:
+            return []
+        return [
+            f"key {self.key!r}: {absent} of {total} chunk files are absent and read as "
+            f"{self.fill_value}, as allowed"
+        ]
 
-        # The description may declare any number of chunks; this ends at the first without a file.
-        for index in _grid(wanted):
-            name = self.separator.join(map(str, index))
-            if name not in present:
-                raise self._missing(name)
-        return []
+    def _lies_within(self, name: str, counts: Sequence[int]) -> bool:
+        """Say whether a file's name is that of a chunk below these numbers."""
+        parts = name.split(self.separator)
+        if len(parts) != len(counts) or not all(INDEX.fullmatch(part) for part in parts):
+            return False
+        return all(int(part) < count for part, count in zip(parts, counts, strict=True))
 
-    def _few_names(self, wanted: Sequence[int], present: set[str]) -> list[str]:
-        """Return those present files whose numbers lie within the wanted grid."""
-        found = []
-        for name in present:
-            parts = name.split(self.separator)
-            if len(parts) != len(wanted) or not all(part.isdecimal() for part in parts):
-                continue
-            if all(int(part) < size for part, size in zip(parts, wanted, strict=True)):
-                found.append(name)
-        return found
+    def _chunk_name(self, index: Sequence[int]) -> str:
+        return self.separator.join(map(str, index))
 
     def _chunk_names(self) -> set[str]:
         if self.separator == ".":
@@ -142,24 +143,23 @@ class Zarr2Array:
         return set(names)
 
     def _slab(self, index: int) -> NDArray[Any]:
-        """Return chunk rows number `index`; the last one asked for is kept."""
-        if index in self._last:
-            return self._last[index]
-        self._last.clear()
+        """Return the rows of chunk row `index`; those last asked for are kept."""
+        if self._held is not None and self._held[0] == index:
+            return self._held[1]
+        self._held = None
 
         slab = np.empty((self.chunks[0], *self.shape[1:]), dtype=self.dtype)
-        pairs = zip(self.shape[1:], self.chunks[1:], strict=True)
-        for trailing in _grid([-(-size // chunk) for size, chunk in pairs]):
+        for trailing in _indices(_chunk_counts(self.shape[1:], self.chunks[1:])):
             pieces = zip(trailing, self.chunks[1:], strict=True)
             place = (slice(None), *(slice(i * size, (i + 1) * size) for i, size in pieces))
             part = slab[place]
             part[...] = self._chunk((index, *trailing))[tuple(map(slice, part.shape))]
 
-        self._last[index] = slab
+        self._held = index, slab
         return slab
 
     def _chunk(self, index: tuple[int, ...]) -> NDArray[Any]:
-        name = self.separator.join(map(str, index))
+        name = self._chunk_name(index)
         n_items = math.prod(self.chunks)
         # Numbers that cannot be packed take a little more room than they are.
         plain = n_items * self.dtype.itemsize
@@ -268,12 +268,21 @@ def _described(
     )
 
 
-def _grid(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield every index below `sizes`, the last running fastest (itertools would hold them)."""
-    for ordinal in range(math.prod(sizes)):
+def _chunk_counts(shape: Sequence[int], chunks: Sequence[int]) -> list[int]:
+    """Return how many chunks cover each dimension."""
+    return [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+
+
+def _indices(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield every index below `counts`, the last running fastest.
+
+    `itertools.product` would hold every number of every dimension first.
+    """
+    for ordinal in range(math.prod(counts)):
         index: list[int] = []
-        for size in reversed(sizes):
-            ordinal, number = divmod(ordinal, size)
+        rest = ordinal
+        for count in reversed(counts):
+            rest, number = divmod(rest, count)
             index.append(number)
         yield tuple(reversed(index))
 

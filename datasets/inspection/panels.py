@@ -55,12 +55,11 @@ def draw_range(axis: Axes, values: NDArray[np.float64]) -> None:
     kept: dict[str, Any] = {
         "transform": over,
         "clip_on": False,
-        "color": BLUE,
         "solid_capstyle": "butt",
     }
-    axis.plot([RANGE_PLACE] * 2, [low, high], linewidth=1, **kept)
-    axis.plot([RANGE_PLACE] * 2, [q01, q99], linewidth=4, alpha=0.5, **kept)
-    axis.plot([RANGE_PLACE], [finite.mean()], "o", markersize=2.5, **{**kept, "color": INK})
+    axis.plot([RANGE_PLACE] * 2, [low, high], linewidth=1, color=BLUE, **kept)
+    axis.plot([RANGE_PLACE] * 2, [q01, q99], linewidth=4, alpha=0.5, color=BLUE, **kept)
+    axis.plot([RANGE_PLACE], [finite.mean()], "o", markersize=2.5, color=INK, **kept)
 
 
 def draw_limits(axis: Axes, limits: Sequence[Sequence[float] | None], dimension: int) -> None:
