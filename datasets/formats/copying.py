@@ -89,7 +89,8 @@ def import_data(
         DatasetError: The source cannot be read or carried over, the destination is taken, or the
             disk refuses.
     """
-    source, destination = Path(source), Path(destination)
+    source = Path(source)
+    destination = Path(destination)
     importer = find_importer(source, format)
     given = {
         "control_rate_hz": control_rate_hz,

@@ -72,7 +72,8 @@ def _opened(
     ends = _read_ends(path, open_array(path, files, root, ENDS))
     n_steps = int(ends[-1])
 
-    data, meta = f"{root}/data".strip("/"), f"{root}/meta".strip("/")
+    data = f"{root}/data".strip("/")
+    meta = f"{root}/meta".strip("/")
     folders = [name for name in files.names(data) if files.names(f"{data}/{name}")]
     found = [plain_name(path, name) for name in folders]
     wanted = _choose(path, found, keys)

@@ -66,10 +66,12 @@ class ReplayBuffer:
         self.attrs: dict[str, Any] = group.attrs.asdict()
         self._group = group
         self._lock = lock
+
         # The ends are read before the data's shapes: a writer extends them in the other order.
         self._ends = child_array(group, "meta/episode_ends")
         self.episode_ends: NDArray[np.int64] = np.asarray(self._ends[:], dtype=np.int64)
         self._staged = 0
+
         self._seeds = SeedRecord(path, child_group(group, "meta"), self.n_episodes)
         data = child_group(group, "data")
         self._arrays = {name: writes_all(array) for name, array in sorted(data.arrays())}
@@ -88,6 +90,7 @@ class ReplayBuffer:
         path = Path(path)
         refuse_existing(path)
         attributes = complete_attributes(attrs)
+
         sweep_beside(path)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.creating")
         try:
@@ -335,7 +338,8 @@ class ReplayBuffer:
             ) from error
 
     def _write_rows(self, key: str, start: int, values: NDArray[Any]) -> None:
-        array, folder = self._arrays[key], self.path / "data" / key
+        array = self._arrays[key]
+        folder = self.path / "data" / key
         if start % array.chunks[0]:
             # The last chunk is about to be rewritten: a damaged one must not pass for a sound one.
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 import time
@@ -228,6 +229,28 @@ def test_a_damaged_description_is_one_line(make_buffer: MakeBuffer) -> None:
     path = make_buffer([6]).path
     (path / "data" / "action" / "zarr.json").write_text("{")
     with pytest.raises(DatasetError, match="cannot be read") as caught:
+        ReplayBuffer.open(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [10**12, 2]}}}, "MiB"),
+        ({"data_type": "complex128", "fill_value": [0.0, 0.0]}, "not numbers"),
+        ({"shape": [3, 2]}, "holds 3 of 6 steps"),
+        ({"shape": [-1, 2]}, "cannot be read"),
+        ({"codecs": [{"name": "numcodecs.pickle", "configuration": {}}]}, "cannot be read"),
+        ({"codecs": [{"name": "os.system"}]}, "cannot be read"),
+    ],
+)
+def test_a_description_that_lies_is_one_line(
+    make_buffer: MakeBuffer, changes: dict[str, Any], fault: str
+) -> None:
+    path = make_buffer([6]).path
+    file = path / "data" / "action" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(DatasetError, match=fault) as caught:
         ReplayBuffer.open(path)
     assert "\n" not in str(caught.value)
 
