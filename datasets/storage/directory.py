@@ -7,6 +7,7 @@ import errno
 import glob
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -132,6 +133,15 @@ def _exchange(one: Path, other: Path) -> bool:
     exchange = ctypes.c_uint(RENAME_EXCHANGE)
     result: int = rename(here, os.fsencode(one), here, os.fsencode(other), exchange)
     return result == 0
+
+
+def discard(path: Path) -> None:
+    """Delete a directory, also where a last write of zarr's threads still lands in it."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
 
 
 def sweep_beside(path: Path) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError
-from .directory import cannot_write, lock_directory, publish, refuse_existing, unfinished
+from .directory import (
+    cannot_write,
+    discard,
+    lock_directory,
+    publish,
+    refuse_existing,
+    unfinished,
+)
 from .replay_buffer import ReplayBuffer
 
 
@@ -47,7 +54,7 @@ def replacing(
         refuse_existing(path, overwrite=overwrite)
         publish(temporary, path)
     except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        discard(temporary)
         refusal = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError | DatasetError) and isinstance(refusal, OSError):
             line = f"{cannot_write(path, refusal)} and start again; nothing was written there"
