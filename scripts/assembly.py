@@ -13,7 +13,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from kinoise.datasets.loader import Loaders, WindowLoader
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
@@ -32,7 +32,7 @@ def open_data(cfg: DictConfig) -> ReplayBuffer:
         DatasetError: it is damaged, or its dimensions do not fit the task.
     """
     from kinoise.datasets.inspection import check_against
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     path = Path(cfg.data.path)
     if not path.exists():
@@ -132,7 +132,7 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.statistics import compute_statistics
+    from kinoise.datasets.moments import compute_moments
     from kinoise.policy import load_policy
     from kinoise.policy.build import build
     from kinoise.policy.training.couplings import Reflow
@@ -142,10 +142,14 @@ def build_policy(
     if isinstance(policy.coupling, Reflow):
         teacher = load_policy(policy.coupling.teacher, device=device)
         policy.coupling = policy.coupling.taught_by(teacher)
-    statistics = compute_statistics(buffer, policy.normalizer.keys)
-    if loader.symmetry is not None:
-        statistics = loader.symmetry.both(statistics, loader.steps)
-    policy.fit_normalizer(statistics)
+
+    moments = compute_moments(
+        buffer,
+        policy.normalizer.keys,
+        episodes=loader.windows.episodes,
+        symmetry=loader.symmetry,
+    )
+    policy.fit_normalizer(moments)
     return policy.to(device)
 
 

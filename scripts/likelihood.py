@@ -191,7 +191,7 @@ def _training_episodes(
     data: Path, n_episodes: int, keys: Sequence[str]
 ) -> list[dict[str, NDArray[Any]]]:
     """Return observations of training episodes, spread over the data set."""
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     buffer = ReplayBuffer.open(data)
     count = min(buffer.n_episodes, n_episodes)

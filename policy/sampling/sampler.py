@@ -78,8 +78,8 @@ class Sampler:
         if worst > UNSTABLE:
             raise PolicyError(
                 f"solver '{self.solver}' would multiply the network's errors by {worst:.0f} on "
-                "this grid; start later (policy.sampler.grid.start=0.98), take more steps, or choose "
-                "another solver, such as exponential"
+                "this grid; start later (policy.sampler.grid.start=0.98), take more steps, or "
+                "choose another solver, such as exponential"
             )
 
     def _along(self, path: Path) -> Path:

@@ -10,7 +10,7 @@ from registry import every_path
 from kinoise.policy.build import build
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.guidance.estimate import Estimate
-from kinoise.policy.paths import Path
+from kinoise.policy.paths import LinearFlow, Path
 from kinoise.policy.sampling.grids import UniformTime
 from kinoise.policy.sampling.registry import SOLVERS
 from kinoise.policy.sampling.sampler import Sampler

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 from kinoise.envs import geometry
 from kinoise.envs.suites.gym_pusht import GymPushT, replay
 from kinoise.scripts.cli import main

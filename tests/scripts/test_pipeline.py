@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 from kinoise.policy.checkpoints import load_policy, read_meta
 from kinoise.scripts.cli import main
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
 
+from ..errors import DatasetError
 from .attributes import SCHEMA_VERSION
 from .chunks import Array, chunk_rows, writes_all
-from .errors import DatasetError
 from .store import DurableStore
 from .validation import Episode
 
 ENDS_CHUNK_ROWS = 1 << 12
+# We write chunks of about a mebibyte, or of one row; a file of others may declare anything.
+LARGEST_CHUNK_BYTES = 1 << 29
 # One flat folder of chunk files a key, instead of nested ones.
 FLAT_CHUNK_NAMES: Any = {"name": "default", "separator": "."}
 
@@ -107,6 +110,14 @@ def check_consistent(
         raise DatasetError(f"{path}: meta/episode_ends does not grow; restore it from a copy")
     n_steps = episode_ends[-1] if len(episode_ends) else 0
     for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise DatasetError(f"{path}: key {key!r} holds {array.dtype}, not numbers; remove it")
+        chunk_bytes = array.dtype.itemsize * math.prod(array.chunks)
+        if chunk_bytes > LARGEST_CHUNK_BYTES:
+            raise DatasetError(
+                f"{path}: key {key!r} declares chunks of {chunk_bytes >> 20} MiB, where at most "
+                f"{LARGEST_CHUNK_BYTES >> 20} are read at once; import it anew"
+            )
         if array.shape[0] < n_steps:
             raise DatasetError(
                 f"{path}: key {key!r} holds {array.shape[0]} of {n_steps} steps; restore it from "

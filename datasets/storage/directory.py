@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import glob
 import os
 import shutil
+import time
 import uuid
 from pathlib import Path
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
 from .store import PARTIAL
 
+# Of Linux's renameat2(2).
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
+
+def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
     """Raise `DatasetError` unless `path` is free, or holds a data set that may be replaced.
 
     A data set that another process is appending to may not.
@@ -91,22 +97,51 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def unfinished(path: Path) -> Path:
+    """Return where the data set that is to replace the one at `path` grows."""
+    return path.with_name(f".{path.name}.writing")
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Give a finished directory its name, in place of whatever data set stood there.
 
-    Between the two renames a crash leaves the old data under `.<name>.old`, never nothing.
+    Where the system can exchange two names at once, some data set stands there at every moment.
+    Elsewhere a crash between two renames leaves the old data under `.<name>.old`, never nothing.
     """
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    if path.exists():
-        path.replace(old)
-    try:
+    if not path.exists():
         temporary.replace(path)
-    except OSError:
-        if old.exists():
+    elif _exchange(temporary, path):
+        temporary.replace(old)
+    else:
+        path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:
             old.replace(path)
-        raise
+            raise
     sync_directory(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; return False where the system cannot (Linux alone can)."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    if rename is None:
+        return False
+    here = ctypes.c_int(AT_FDCWD)
+    exchange = ctypes.c_uint(RENAME_EXCHANGE)
+    result: int = rename(here, os.fsencode(one), here, os.fsencode(other), exchange)
+    return result == 0
+
+
+def discard(path: Path) -> None:
+    """Delete a directory, also where a last write of zarr's threads still lands in it."""
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
 
 
 def sweep_beside(path: Path) -> None:

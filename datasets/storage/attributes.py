@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from importlib import metadata
+from numbers import Real
 from typing import Any
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
 
 SCHEMA_VERSION = 1
 ACTION_MEANINGS = ("absolute", "relative")
@@ -43,13 +44,12 @@ def complete_attributes(attributes: Mapping[str, Any] | None = None) -> dict[str
     for derived in ("kinoise_schema", "versions"):
         given.pop(derived, None)
     _refuse_unknown(given, _DEFAULTS, "attribute")
+
     complete = {"kinoise_schema": SCHEMA_VERSION, **_DEFAULTS, **given}
-    complete["action"] = _complete_action(complete["action"] or {})
-    complete["env_kwargs"] = dict(complete["env_kwargs"] or {})
+    complete["control_rate_hz"] = _rate(complete["control_rate_hz"])
+    complete["action"] = _complete_action(_mapping("action", complete["action"]))
+    complete["env_kwargs"] = _mapping("env_kwargs", complete["env_kwargs"])
     complete["versions"] = installed_versions()
-    rate = complete["control_rate_hz"]
-    if rate is not None and not (math.isfinite(rate) and rate > 0):
-        raise DatasetError(f"control_rate_hz is {rate!r}; give a positive number of Hz")
     return _as_json(complete)
 
 
@@ -64,19 +64,41 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
+def _rate(value: Any) -> Any:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value > 0):
+        raise DatasetError(f"control_rate_hz is {value!r}; give a positive number of Hz")
+    return value
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise DatasetError(f"the attribute {name} is {value!r}; give a mapping of names to values")
+    return dict(value or {})
+
+
 def _complete_action(given: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(given, _ACTION_DEFAULTS, "action attribute")
     action = {**_ACTION_DEFAULTS, **given}
     if action["meaning"] not in (None, *ACTION_MEANINGS):
         choices = " or ".join(repr(meaning) for meaning in ACTION_MEANINGS)
         raise DatasetError(f"action meaning {action['meaning']!r} is unknown; give {choices}")
-    for bound in ("low", "high"):
-        if action[bound] is not None:
-            action[bound] = [float(value) for value in action[bound]]
-    low, high = action["low"], action["high"]
+    low = action["low"] = _limit("low", action["low"])
+    high = action["high"] = _limit("high", action["high"])
     if low is not None and high is not None:
         _check_limits(low, high)
     return action
+
+
+def _limit(name: str, values: Any) -> list[float] | None:
+    if values is None:
+        return None
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"the action limit {name} is {values!r}; give one number per action dimension"
+        ) from error
 
 
 def _check_limits(low: list[float], high: list[float]) -> None:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.inspection import Report, check_against, inspect
-from kinoise.datasets.plotting import plot
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 MakeBuffer = Callable[..., ReplayBuffer]
 MakeEpisode = Callable[..., dict[str, NDArray[Any]]]
@@ -43,6 +42,18 @@ def constant(episode: dict[str, NDArray[Any]], number: int) -> None:
 
 def near_constant(episode: dict[str, NDArray[Any]], number: int) -> None:
     episode["state"][:, 1] = np.linspace(0.5, 0.5001, 60)
+
+
+def constant_action(episode: dict[str, NDArray[Any]], number: int) -> None:
+    episode["action"][:, 1] = 0.5
+
+
+def near_constant_action(episode: dict[str, NDArray[Any]], number: int) -> None:
+    episode["action"][:, 1] = np.linspace(0.5, 0.5001, 60)
+
+
+def near_constant_beside_others(episode: dict[str, NDArray[Any]], number: int) -> None:
+    episode["state"][:, 1] = np.linspace(-1e-7, 1e-7, 60)
 
 
 def jump(episode: dict[str, NDArray[Any]], number: int) -> None:
@@ -80,6 +91,9 @@ def short(episode: dict[str, NDArray[Any]], number: int) -> None:
     [
         (constant, "warning", "'state' never changes in dimension 1"),
         (near_constant, "warning", "'state' hardly changes in dimension 1"),
+        (constant_action, "warning", "'action' never changes in dimension 1"),
+        (near_constant_action, "warning", "'action' hardly changes in dimension 1"),
+        (near_constant_beside_others, "warning", "'state' hardly changes in dimension 1"),
         (jump, "warning", "'state' dimension 2 jumps by up to 100"),
         (wrapped_angle, "warning", "'state' dimension 0 jumps by up to 6.2"),
         (beyond_limits, "error", "high limit in 1 steps of episode 5, dimension 1, by up to 1"),
@@ -96,6 +110,31 @@ def test_a_planted_fault_is_found_with_its_place(
     assert matching[0].severity == severity
     assert matching[0].mend
     assert message in report.to_text()
+
+
+@pytest.mark.parametrize("edit", [constant_action, near_constant_action])
+def test_a_constant_action_is_not_advised_to_leave_the_observations(
+    tmp_path: Path, make_episode: MakeEpisode, edit: Any
+) -> None:
+    (finding,) = inspect_edited(tmp_path / "d.zarr", make_episode, edit).findings
+    assert "observations" not in finding.mend
+    assert "the policy will" in finding.mend
+
+
+def test_a_constant_observation_is_advised_to_leave_the_observations(
+    tmp_path: Path, make_episode: MakeEpisode
+) -> None:
+    (finding,) = inspect_edited(tmp_path / "d.zarr", make_episode, constant).findings
+    assert "drop it from the observations" in finding.mend
+
+
+def test_the_units_of_a_key_do_not_decide_what_is_constant(
+    tmp_path: Path, make_episode: MakeEpisode
+) -> None:
+    def in_kilometres(episode: dict[str, NDArray[Any]], number: int) -> None:
+        episode["state"] *= np.float32(1e-9)
+
+    assert inspect_edited(tmp_path / "d.zarr", make_episode, in_kilometres).findings == ()
 
 
 def test_an_angle_that_wraps_is_told_apart_from_a_fault(
@@ -148,8 +187,6 @@ def test_an_empty_data_set_is_reported_as_such(tmp_path: Path) -> None:
     report = inspect(tmp_path / "empty.zarr")
     assert report.findings[0].message == "there is no episode"
     assert "0 episodes" in report.to_text()
-    with pytest.raises(DatasetError, match="no episode to draw"):
-        plot(tmp_path / "empty.zarr", tmp_path / "empty.png")
 
 
 @pytest.mark.parametrize(
@@ -170,22 +207,9 @@ def test_a_data_set_that_does_not_fit_the_task_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_picture_is_drawn_with_and_without_pictures_limits_and_scalars(
-    tmp_path: Path, make_buffer: MakeBuffer
-) -> None:
-    drawn = plot(make_buffer([20, 1, 30]), tmp_path / "figures" / "a.png")
-    assert drawn.read_bytes().startswith(b"\x89PNG")
-    with ReplayBuffer.create(tmp_path / "b.zarr", STATED) as buffer:
-        buffer.append_episode({"action": np.zeros((9, 2)), "flag": np.ones(9, dtype=bool)})
-    assert plot(tmp_path / "b.zarr", tmp_path / "b.svg").stat().st_size > 1000
-    with pytest.raises(DatasetError, match="cannot draw"):
-        plot(tmp_path / "b.zarr", tmp_path / "b.unknown")
-    assert not list(tmp_path.rglob("*.partial*"))
-
-
 def test_the_human_push_t_angle_is_flagged(tmp_path: Path, pusht_human: Path) -> None:
-    from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
+    from kinoise.datasets.formats import import_data
 
-    import_diffusion_policy(pusht_human, tmp_path / "p.zarr", keys=["state"])
+    import_data(pusht_human, tmp_path / "p.zarr", keys=["state"])
     messages = [finding.message for finding in inspect(tmp_path / "p.zarr").findings]
     assert any("'state' dimension 4 jumps by up to 6.28" in message for message in messages)

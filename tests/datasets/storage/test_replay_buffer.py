@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 import sys
 import time
@@ -18,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-import kinoise.datasets.store as store
+import kinoise.datasets.storage.store as store
 from kinoise.datasets.errors import DatasetError
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 Episode = dict[str, NDArray[Any]]
 MakeBuffer = Callable[..., ReplayBuffer]
@@ -112,6 +113,13 @@ def test_attributes_come_back_and_versions_are_recorded(tmp_path: Path) -> None:
     [
         ({"control_rate": 10}, "did you mean 'control_rate_hz'"),
         ({"control_rate_hz": -1}, "positive"),
+        ({"control_rate_hz": "abc"}, "control_rate_hz is 'abc'; give a positive number"),
+        ({"control_rate_hz": float("nan")}, "positive"),
+        ({"control_rate_hz": True}, "positive"),
+        ({"action": "absolute"}, "give a mapping"),
+        ({"action": {"low": "ab"}}, "one number per action dimension"),
+        ({"action": {"high": 3}}, "one number per action dimension"),
+        ({"env_kwargs": [1]}, "give a mapping"),
         ({"action": {"meaning": "delta"}}, "'absolute' or 'relative'"),
         ({"action": {"low": [0, 0], "high": [1]}}, "differ in length"),
         ({"action": {"low": [1.0], "high": [0.0]}}, "not below"),
@@ -162,20 +170,15 @@ def test_an_episode_without_actions_is_refused(tmp_path: Path) -> None:
         buffer.append_episode({"state": np.zeros((5, 3))})
 
 
-def test_a_data_set_is_replaced_only_when_asked_and_other_files_never(
-    make_buffer: MakeBuffer, tmp_path: Path
-) -> None:
+def test_nothing_that_stands_there_is_created_over(make_buffer: MakeBuffer, tmp_path: Path) -> None:
     path = make_buffer([6]).path
     with pytest.raises(DatasetError, match="overwrite=true"):
         ReplayBuffer.create(path)
-    ReplayBuffer.create(path, overwrite=True).close()
-    assert ReplayBuffer.open(path).n_episodes == 0
-    with ReplayBuffer.open(path, "a"), pytest.raises(DatasetError, match="another process"):
-        ReplayBuffer.create(path, overwrite=True)
+    assert ReplayBuffer.open(path).n_episodes == 1
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter.txt").write_text("keep me")
     with pytest.raises(DatasetError, match="not a data set"):
-        ReplayBuffer.create(tmp_path / "home", overwrite=True)
+        ReplayBuffer.create(tmp_path / "home")
     assert (tmp_path / "home" / "letter.txt").exists()
 
 
@@ -226,6 +229,28 @@ def test_a_damaged_description_is_one_line(make_buffer: MakeBuffer) -> None:
     path = make_buffer([6]).path
     (path / "data" / "action" / "zarr.json").write_text("{")
     with pytest.raises(DatasetError, match="cannot be read") as caught:
+        ReplayBuffer.open(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [10**12, 2]}}}, "MiB"),
+        ({"data_type": "complex128", "fill_value": [0.0, 0.0]}, "not numbers"),
+        ({"shape": [3, 2]}, "holds 3 of 6 steps"),
+        ({"shape": [-1, 2]}, "cannot be read"),
+        ({"codecs": [{"name": "numcodecs.pickle", "configuration": {}}]}, "cannot be read"),
+        ({"codecs": [{"name": "os.system"}]}, "cannot be read"),
+    ],
+)
+def test_a_description_that_lies_is_one_line(
+    make_buffer: MakeBuffer, changes: dict[str, Any], fault: str
+) -> None:
+    path = make_buffer([6]).path
+    file = path / "data" / "action" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(DatasetError, match=fault) as caught:
         ReplayBuffer.open(path)
     assert "\n" not in str(caught.value)
 
@@ -310,7 +335,7 @@ def test_nothing_is_appended_to_a_damaged_last_chunk(
 WRITER = """
 import sys
 import numpy as np
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 with ReplayBuffer.open(sys.argv[1], "a") as buffer:
     print("ready", flush=True)
     for number in range(buffer.n_episodes, 100_000):

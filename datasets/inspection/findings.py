@@ -10,16 +10,28 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .keys import ACTION
+from ..keys import ACTION
 
 # A step is a jump when it is this many times the 99th percentile of the dimension's steps: a
 # smooth signal of any distribution seen in demonstrations stays well below.
 JUMP_FACTOR = 10.0
 # Dimensions with fewer values than this are switches (grippers, flags); they may jump.
 SWITCH_VALUES = 8
-# Below this range, relative to the largest size (or absolute), scaling to [-1, 1] amplifies noise.
+# A dimension hardly changes when its range is this small beside its values, or beside the range of
+# the key's widest dimension: scaling it to [-1, 1] would amplify noise. Neither has a unit.
 NEAR_CONSTANT = 1e-3
-NEAR_CONSTANT_ABSOLUTE = 1e-6
+NEAR_CONSTANT_BESIDE_OTHERS = 1e-6
+
+CONSTANT_MENDS = {
+    True: "the policy will always return that value: leave the dimension out of the action if the "
+    "robot does not need it, else record demonstrations that move it",
+    False: "drop it from the observations if it means nothing; the normaliser only centres it",
+}
+NEAR_CONSTANT_MENDS = {
+    True: "the policy will return about the centre of that range, because scaling it to [-1, 1] "
+    "would make noise as large as motion: check the units, or record demonstrations that move it",
+    False: "check the sensor or the units; never scale such a range to [-1, 1]",
+}
 SHORT_EPISODE = 8
 SHORT_FRACTION = 0.1
 
@@ -57,19 +69,24 @@ def constant_dimensions(key: str, rows: NDArray[Any]) -> Iterator[Finding]:
     with np.errstate(invalid="ignore"):
         spread = high - low
         size = np.maximum(np.abs(low), np.abs(high))
+        widest = np.max(spread, initial=0.0, where=np.isfinite(spread))
+    is_action = key == ACTION
+
     constant = spread == 0
     if constant.any() and len(rows) > 1:
         yield Finding(
             "warning",
             f"{key!r} never changes in {_dimensions(constant)}",
-            "drop it from the observations if it means nothing; the normaliser only centres it",
+            CONSTANT_MENDS[is_action],
         )
-    near = ~constant & (spread < np.maximum(NEAR_CONSTANT_ABSOLUTE, NEAR_CONSTANT * size))
+
+    little = np.maximum(NEAR_CONSTANT_BESIDE_OTHERS * widest, NEAR_CONSTANT * size)
+    near = ~constant & (spread < little)
     if near.any():
         yield Finding(
             "warning",
             f"{key!r} hardly changes in {_dimensions(near)} (range {spread[near].max():.2g})",
-            "check the sensor or the units; never scale such a range to [-1, 1]",
+            NEAR_CONSTANT_MENDS[is_action],
         )
 
 

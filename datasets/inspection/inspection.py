@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError, nearest
+from ..errors import DatasetError, nearest
+from ..keys import ACTION, is_image
+from ..storage import ReplayBuffer
 from .findings import (
     Finding,
     constant_dimensions,
@@ -21,8 +23,6 @@ from .findings import (
     outside_limits,
     short_episodes,
 )
-from .keys import ACTION, is_image
-from .replay_buffer import ReplayBuffer
 
 # Pictures are looked at in this many evenly spaced chunks: enough for their range.
 PICTURE_CHUNKS = 32
@@ -92,7 +92,8 @@ class Report:
     def _heading(self) -> list[str]:
         lengths = self.episode_lengths
         action = self.attrs.get("action") or {}
-        rate, seconds = self.attrs.get("control_rate_hz"), self.seconds
+        rate = self.attrs.get("control_rate_hz")
+        seconds = self.seconds
         time = f", {rate:g} Hz, {seconds / 60:.1f} min" if rate and seconds else ""
         lines = [
             f"{self.path}",
@@ -135,16 +136,19 @@ def inspect(buffer: ReplayBuffer | str | Path) -> Report:
     Raises:
         DatasetError: No data set stands there, or a chunk of it is damaged.
     """
-    buffer = buffer if isinstance(buffer, ReplayBuffer) else ReplayBuffer.open(buffer)
+    if not isinstance(buffer, ReplayBuffer):
+        buffer = ReplayBuffer.open(buffer)
     ends = buffer.episode_ends
     lengths = np.diff(ends, prepend=0)
     summaries: list[KeySummary] = []
     findings = [*missing_attributes(buffer.attrs), *short_episodes(lengths)]
     digests: dict[int, list[bytes]] = {}
+
     for key in buffer.keys if buffer.n_steps else []:
         if is_image(buffer[key].shape):
             summaries.append(_summarise_pictures(buffer, key))
             continue
+
         rows = buffer.read(key)
         flat = rows.reshape(len(rows), -1)
         summaries.append(_summarise(key, rows))
@@ -155,6 +159,7 @@ def inspect(buffer: ReplayBuffer | str | Path) -> Report:
             findings += outside_limits(flat, ends, buffer.attrs)
         for episode, part in enumerate(np.split(flat, ends[:-1])):
             digests.setdefault(episode, []).append(part.tobytes())
+
     findings += duplicate_episodes(digests)
     order = ("error", "warning", "note")
     return Report(
@@ -181,7 +186,8 @@ def check_against(
     Raises:
         DatasetError: A key is absent or has another shape.
     """
-    buffer = buffer if isinstance(buffer, ReplayBuffer) else ReplayBuffer.open(buffer)
+    if not isinstance(buffer, ReplayBuffer):
+        buffer = ReplayBuffer.open(buffer)
     for key, shape in spec.items():
         if key not in buffer:
             raise DatasetError(
@@ -198,7 +204,8 @@ def check_against(
 
 def _summarise(key: str, rows: NDArray[Any]) -> KeySummary:
     with np.errstate(invalid="ignore"):
-        low, high = np.fmin.reduce(rows, 0), np.fmax.reduce(rows, 0)
+        low = np.fmin.reduce(rows, axis=0)
+        high = np.fmax.reduce(rows, axis=0)
     return KeySummary(
         key=key,
         shape=rows.shape[1:],

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
 
-import kinoise.datasets.store as store
+import kinoise.datasets.storage.store as store
 from kinoise.datasets.errors import DatasetError
-from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.formats import copying, import_data
+from kinoise.datasets.storage import ReplayBuffer
 
 Edit = Callable[[zarr.Group], None]
 ENDS = [40, 41, 120]
@@ -41,7 +42,9 @@ def write_foreign(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     root.attrs["recorded"] = "by hand"
     data = root.create_group("data")
     for key, values in arrays.items():
-        data.create_array(key, data=values, chunks=(17, *values.shape[1:]))
+        chunks = (17, *values.shape[1:])
+        # As zarr 2 itself does; zarr 3 leaves chunks of nothing but the fill value out.
+        data.create_array(key, data=values, chunks=chunks, config={"write_empty_chunks": True})
     root.create_group("meta").create_array("episode_ends", data=np.array(ENDS))
     return arrays
 
@@ -61,7 +64,7 @@ def test_every_key_comes_over_bit_for_bit_with_its_dtype(tmp_path: Path, shape: 
         source = tmp_path / "foreign.zip"
         zip_up(tmp_path / "foreign.zarr", source, "" if shape == "zip" else "inner.zarr/")
     progress: list[tuple[int, int]] = []
-    report = import_diffusion_policy(
+    report = import_data(
         source, tmp_path / "ours", progress=lambda done, whole: progress.append((done, whole))
     )
     buffer = ReplayBuffer.open(tmp_path / "ours")
@@ -79,9 +82,9 @@ def test_every_key_comes_over_bit_for_bit_with_its_dtype(tmp_path: Path, shape: 
 
 def test_what_the_format_lacks_is_taken_from_the_caller_or_noted(tmp_path: Path) -> None:
     write_foreign(tmp_path / "f.zarr")
-    silent = import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "a")
+    silent = import_data(tmp_path / "f.zarr", tmp_path / "a")
     assert any("control rate" in note and "action limits" in note for note in silent.notes)
-    told = import_diffusion_policy(
+    told = import_data(
         tmp_path / "f.zarr",
         tmp_path / "b",
         control_rate_hz=10,
@@ -149,13 +152,16 @@ def _spoiled_chunk(root: zarr.Group) -> None:
 @pytest.mark.parametrize(
     ("edit", "fault"),
     [
-        (_object_key, "key 'text' holds '|O', not numbers, and loading such objects may run code"),
+        (
+            _object_key,
+            "key 'text' holds '|O', not numbers of up to 8 bytes, and loading objects",
+        ),
         (_strange_codec, "key 'img' is packed with 'imagecodecs_jpeg2k'"),
         (_nan_action, "key 'action' holds nan at step 77"),
         (_short_key, "key 'state' has 100 steps, the episodes end at 120"),
         (_ends_go_back, "does not grow"),
         (_no_action, "has no key 'action'"),
-        (_no_ends, "not a Diffusion Policy replay buffer"),
+        (_no_ends, "is of no format that is read here: diffusion_policy takes a zarr 2 folder"),
         (_spoiled_chunk, "key 'img' cannot be decoded"),
     ],
 )
@@ -165,41 +171,82 @@ def test_what_cannot_be_kept_is_refused_in_one_line_and_leaves_nothing(
     write_foreign(tmp_path / "f.zarr")
     edit(zarr.open_group(str(tmp_path / "f.zarr"), mode="r+", zarr_format=2))
     with pytest.raises(DatasetError) as caught:
-        import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours")
+        import_data(tmp_path / "f.zarr", tmp_path / "ours")
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["f.zarr"]
 
 
-def test_rows_beyond_the_last_episode_and_absent_chunks_are_noted(tmp_path: Path) -> None:
+def test_rows_beyond_the_last_episode_are_noted(tmp_path: Path) -> None:
     write_foreign(tmp_path / "f.zarr")
     root = zarr.open_group(str(tmp_path / "f.zarr"), mode="r+", zarr_format=2)
     root["data/count"].resize((130, 1))
-    (tmp_path / "f.zarr" / "data" / "img" / "3.0.0.0").unlink()
-    notes = import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours").notes
+    notes = import_data(tmp_path / "f.zarr", tmp_path / "ours").notes
     assert any("10 steps of 'count' after the last episode" in note for note in notes)
-    assert any("'img': 1 of 8 chunk files are absent" in note for note in notes)
+
+
+def test_a_missing_chunk_is_refused_by_name_and_filled_only_when_allowed(tmp_path: Path) -> None:
+    arrays = write_foreign(tmp_path / "f.zarr")
+    (tmp_path / "f.zarr" / "data" / "img" / "3.0.0.0").unlink()
+    with pytest.raises(DatasetError, match=r"'img': chunk file data/img/3\.0\.0\.0 is missing"):
+        import_data(tmp_path / "f.zarr", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+    notes = import_data(tmp_path / "f.zarr", tmp_path / "ours", allow_missing=True).notes
+    assert any("'img': 1 of 8 chunk files are absent and read as 0" in note for note in notes)
+    filled = arrays["img"].copy()
+    filled[51:68] = 0
+    assert np.array_equal(ReplayBuffer.open(tmp_path / "ours").read("img"), filled)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"compressors": None},
+        {"order": "F"},
+        {"chunks": (17, 4, 6, 2)},
+        {"chunks": (50, 7, 9, 5)},
+        {"chunk_key_encoding": {"name": "v2", "separator": "/"}},
+        {"compressors": numcodecs.GZip()},
+        {"compressors": numcodecs.Zlib()},
+        {"compressors": numcodecs.BZ2()},
+        {"compressors": numcodecs.LZMA()},
+        {"compressors": numcodecs.LZ4()},
+        {"compressors": numcodecs.Zstd(), "filters": [numcodecs.Shuffle(4)]},
+        {"compressors": numcodecs.Blosc(), "filters": [numcodecs.Delta("<i4"), numcodecs.CRC32()]},
+    ],
+    ids=str,
+)
+def test_every_way_of_packing_comes_over_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any]
+) -> None:
+    write_foreign(tmp_path / "f.zarr")
+    values = np.random.default_rng(0).integers(0, 256, (120, 6, 6, 3)).astype(np.int32)
+    layout = {"chunks": (17, 6, 6, 3), **layout}
+    root = zarr.open_group(str(tmp_path / "f.zarr"), mode="r+", zarr_format=2)
+    root["data"].create_array("img", data=values, overwrite=True, **layout)
+    monkeypatch.setattr(copying, "BLOCK_BYTES", 9000)  # blocks that end inside a chunk
+    import_data(tmp_path / "f.zarr", tmp_path / "ours")
+    assert np.array_equal(ReplayBuffer.open(tmp_path / "ours").read("img"), values)
 
 
 @pytest.mark.parametrize("name", ["nothing.zarr", "letter.txt", "."])
 def test_a_source_that_is_none_is_told_in_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(DatasetError) as caught:
-        import_diffusion_policy(tmp_path / name, tmp_path / "ours")
+        import_data(tmp_path / name, tmp_path / "ours")
     assert "\n" not in str(caught.value)
 
 
 def test_an_existing_data_set_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     write_foreign(tmp_path / "f.zarr")
-    import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours", keys=["state"])
+    import_data(tmp_path / "f.zarr", tmp_path / "ours", keys=["state"])
     with pytest.raises(DatasetError, match="overwrite=true"):
-        import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours")
+        import_data(tmp_path / "f.zarr", tmp_path / "ours")
     with pytest.raises(DatasetError, match="one per dimension"):
-        import_diffusion_policy(
-            tmp_path / "f.zarr", tmp_path / "ours", overwrite=True, action_low=[0]
-        )
+        import_data(tmp_path / "f.zarr", tmp_path / "ours", overwrite=True, action_low=[0])
     assert ReplayBuffer.open(tmp_path / "ours").keys == ["action", "state"]
-    import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours", overwrite=True)
+    import_data(tmp_path / "f.zarr", tmp_path / "ours", overwrite=True)
     assert "img" in ReplayBuffer.open(tmp_path / "ours")
 
 
@@ -215,18 +262,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     write_foreign(tmp_path / "f.zarr")
     monkeypatch.setattr(store, "write_durably", full)
     with pytest.raises(DatasetError, match=r"ours: the disk is full.*nothing was imported"):
-        import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours")
+        import_data(tmp_path / "f.zarr", tmp_path / "ours")
     assert [path.name for path in tmp_path.iterdir()] == ["f.zarr"]
 
 
 SLOW_IMPORT = """
 import sys, time
-from kinoise.datasets.formats import diffusion_policy
-diffusion_policy.BLOCK_BYTES = 1
+from kinoise.datasets.formats import copying
+copying.BLOCK_BYTES = 1
 def slowly(done, whole):
     print("block", flush=True)
     time.sleep(0.02)
-diffusion_policy.import_diffusion_policy(sys.argv[1], sys.argv[2], progress=slowly)
+copying.import_data(sys.argv[1], sys.argv[2], progress=slowly)
 """
 
 
@@ -241,14 +288,14 @@ def test_a_killed_import_leaves_nothing_and_the_next_one_succeeds(tmp_path: Path
         process.kill()
         process.wait()
         assert not (tmp_path / "ours").exists()
-    import_diffusion_policy(tmp_path / "f.zarr", tmp_path / "ours")
+    import_data(tmp_path / "f.zarr", tmp_path / "ours")
     assert ReplayBuffer.open(tmp_path / "ours").n_steps == 120
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.zarr", "ours"]
 
 
 def test_the_human_push_t_data_come_over_whole(tmp_path: Path, pusht_human: Path) -> None:
     keys = ["action", "keypoint", "n_contacts", "state"]
-    report = import_diffusion_policy(pusht_human, tmp_path / "ours", keys=keys)
+    report = import_data(pusht_human, tmp_path / "ours", keys=keys)
     assert (report.n_episodes, report.n_steps) == (206, 25_650)
     buffer = ReplayBuffer.open(tmp_path / "ours")
     source = zarr.open_group(str(pusht_human), mode="r", zarr_format=2)
@@ -261,7 +308,7 @@ def test_the_human_push_t_data_come_over_whole(tmp_path: Path, pusht_human: Path
 
 @pytest.mark.slow
 def test_the_human_push_t_pictures_come_over_bit_for_bit(tmp_path: Path, pusht_human: Path) -> None:
-    import_diffusion_policy(pusht_human, tmp_path / "ours")
+    import_data(pusht_human, tmp_path / "ours")
     buffer = ReplayBuffer.open(tmp_path / "ours")
     source = zarr.open_group(str(pusht_human), mode="r", zarr_format=2)
     assert buffer.keys == sorted(source["data"].array_keys())
@@ -272,7 +319,7 @@ def test_the_human_push_t_pictures_come_over_bit_for_bit(tmp_path: Path, pusht_h
 
 def test_a_part_of_a_vector_can_be_named_on_the_way(tmp_path: Path) -> None:
     arrays = write_foreign(tmp_path / "foreign.zarr")
-    report = import_diffusion_policy(
+    report = import_data(
         tmp_path / "foreign.zarr", tmp_path / "ours", derived={"agent_pos": ("state", 1, 3)}
     )
     assert "agent_pos" in report.keys
@@ -286,5 +333,5 @@ def test_a_part_of_a_vector_can_be_named_on_the_way(tmp_path: Path) -> None:
 def test_a_part_that_does_not_exist_is_refused(tmp_path: Path, derived: dict[str, Any]) -> None:
     write_foreign(tmp_path / "foreign.zarr")
     with pytest.raises(DatasetError, match="cannot derive"):
-        import_diffusion_policy(tmp_path / "foreign.zarr", tmp_path / "ours", derived=derived)
+        import_data(tmp_path / "foreign.zarr", tmp_path / "ours", derived=derived)
     assert not (tmp_path / "ours").exists()

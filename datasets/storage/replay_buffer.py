@@ -24,6 +24,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ..errors import DatasetError, nearest
+from ..keys import ACTION
 from .attributes import complete_attributes
 from .chunks import Array, DamagedChunkError, read_rows, writes_all
 from .directory import (
@@ -36,8 +38,6 @@ from .directory import (
     sweep_beside,
     sync_directory,
 )
-from .errors import DatasetError, nearest
-from .keys import ACTION
 from .layout import (
     check_consistent,
     child_array,
@@ -46,6 +46,7 @@ from .layout import (
     create_groups,
     extend_at_once,
 )
+from .seeds import SeedRecord
 from .store import DurableStore
 from .validation import Episode, check_matches, check_rows
 
@@ -65,30 +66,31 @@ class ReplayBuffer:
         self.attrs: dict[str, Any] = group.attrs.asdict()
         self._group = group
         self._lock = lock
+
         # The ends are read before the data's shapes: a writer extends them in the other order.
         self._ends = child_array(group, "meta/episode_ends")
         self.episode_ends: NDArray[np.int64] = np.asarray(self._ends[:], dtype=np.int64)
         self._staged = 0
+
+        self._seeds = SeedRecord(path, child_group(group, "meta"), self.n_episodes)
         data = child_group(group, "data")
         self._arrays = {name: writes_all(array) for name, array in sorted(data.arrays())}
 
     @classmethod
-    def create(
-        cls, path: str | Path, attrs: Mapping[str, Any] | None = None, *, overwrite: bool = False
-    ) -> Self:
-        """Make an empty data set and open it for appending.
+    def create(cls, path: str | Path, attrs: Mapping[str, Any] | None = None) -> Self:
+        """Make an empty data set and open it for appending; `replacing` replaces one.
 
         Args:
             path: Directory to make; its parents are made too.
             attrs: See `attributes.complete_attributes`.
-            overwrite: Replace a data set that stands there. Other files are never replaced.
 
         Raises:
             DatasetError: Something stands there already, or an attribute is wrong.
         """
         path = Path(path)
-        refuse_existing(path, overwrite=overwrite)
+        refuse_existing(path)
         attributes = complete_attributes(attrs)
+
         sweep_beside(path)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.creating")
         try:
@@ -174,6 +176,21 @@ class ReplayBuffer:
         """The names under `data`, sorted; empty before the first episode."""
         return list(self._arrays)
 
+    @property
+    def episode_seeds(self) -> NDArray[np.int64]:
+        """The seed [n_episodes] that each episode came from, -1 where it is unknown."""
+        return self._seeds.of_episodes
+
+    @property
+    def tried_seeds(self) -> frozenset[int]:
+        """The seeds of the episodes, and those whose episode was left out."""
+        return self._seeds.tried
+
+    @property
+    def next_seed(self) -> int | None:
+        """The seed after the last that was tried; None where some episode's is unknown."""
+        return self._seeds.next
+
     def __contains__(self, key: str) -> bool:
         return key in self._arrays
 
@@ -219,29 +236,33 @@ class ReplayBuffer:
         for start in range(0, stop, rows):
             yield start, self.read(key, start, min(start + rows, stop))
 
-    def append_episode(self, episode: Episode) -> None:
-        """Append one whole episode, {key: [T, ...]}, or nothing of it.
+    def append_episode(self, episode: Episode, seed: int | None = None) -> None:
+        """Append one whole episode, or nothing of it.
 
-        The first episode decides the keys, dtypes and shapes.
+        Args:
+            episode: {key: [T, ...]}. The first episode decides the keys, dtypes and shapes.
+            seed: What the episode was made from, where it was; each seed comes once.
 
         Raises:
             DatasetError: Keys, shapes or dtypes differ from the data set's, lengths differ, a
-                number is NaN or infinite, or the disk refuses; the data set is as it was.
+                number is NaN or infinite, the seed was tried before, or the disk refuses; the
+                data set is as it was.
         """
         if self._staged:
             raise DatasetError(
                 f"{self.path}: {self._staged} appended steps are not committed; call commit first"
             )
+        if seed is not None:
+            self._seeds.check([seed], 1)
         self.append_steps(episode)
-        self.commit([self._staged])
+        self.commit([self._staged], None if seed is None else [seed])
 
     def append_steps(self, steps: Episode) -> None:
         """Write rows {key: [t, ...]} that stay unseen until `commit`.
 
         For episodes too long for memory, and for importers. Raises as `append_episode`.
         """
-        if self._lock is None:
-            raise DatasetError(f"{self.path} is open to read only; open it with mode='a'")
+        self._require_writable()
         rows = check_rows(steps, first=self._staged)
         check_matches(rows, self._arrays, self.path)
         start = self.n_steps + self._staged
@@ -257,11 +278,16 @@ class ReplayBuffer:
                     pass
         self._staged += len(rows[ACTION])
 
-    def commit(self, lengths: Sequence[int]) -> None:
-        """Turn the rows appended since the last commit into whole episodes of these lengths.
+    def commit(self, lengths: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+        """Turn the rows appended since the last commit into whole episodes.
+
+        Args:
+            lengths: Of the episodes.
+            seeds: Of the episodes, where they have any.
 
         Raises:
-            DatasetError: The lengths do not add up to the appended rows, or the disk refuses.
+            DatasetError: The lengths do not add up to the appended rows, a seed was tried before,
+                or the disk refuses.
         """
         if sum(lengths) != self._staged or min(lengths, default=1) < 1:
             raise DatasetError(
@@ -269,10 +295,29 @@ class ReplayBuffer:
                 f"{self._staged} are appended; give positive lengths that add up"
             )
         new = np.cumsum([self.n_steps, *lengths], dtype=np.int64)[1:]
+        if seeds is not None:
+            self._seeds.check(seeds, len(lengths))
         with self._nothing_lost():
+            self._seeds.stage(len(lengths), seeds)
             extend_at_once(self._ends, new)
+        self._seeds.committed()
         self.episode_ends = np.concatenate([self.episode_ends, new])
         self._staged = 0
+
+    def reject_seed(self, seed: int) -> None:
+        """Record that a seed was tried and its episode left out, so that nobody tries it again.
+
+        Raises:
+            DatasetError: The seed was tried before, or the disk refuses.
+        """
+        self._require_writable()
+        self._seeds.check([seed], 1)
+        with self._nothing_lost():
+            self._seeds.reject(seed)
+
+    def _require_writable(self) -> None:
+        if self._lock is None:
+            raise DatasetError(f"{self.path} is open to read only; open it with mode='a'")
 
     @contextmanager
     def _nothing_lost(self) -> Iterator[None]:
@@ -293,7 +338,8 @@ class ReplayBuffer:
             ) from error
 
     def _write_rows(self, key: str, start: int, values: NDArray[Any]) -> None:
-        array, folder = self._arrays[key], self.path / "data" / key
+        array = self._arrays[key]
+        folder = self.path / "data" / key
         if start % array.chunks[0]:
             # The last chunk is about to be rewritten: a damaged one must not pass for a sound one.
             try:

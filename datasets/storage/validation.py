@@ -10,8 +10,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from .errors import DatasetError
-from .keys import ACTION
+from ..errors import DatasetError
+from ..keys import ACTION
 
 Episode = Mapping[str, NDArray[Any]]
 
@@ -60,7 +60,8 @@ def check_matches(rows: Episode, arrays: Mapping[str, zarr.Array[Any]], path: Pa
         )
     for key, values in rows.items():
         array = arrays[key]
-        held, given = (array.dtype, array.shape[1:]), (values.dtype, values.shape[1:])
+        held = (array.dtype, array.shape[1:])
+        given = (values.dtype, values.shape[1:])
         if held != given:
             raise DatasetError(
                 f"key {key!r}: {path} holds {held[0]} {held[1]} per step, the episode "
