@@ -20,10 +20,10 @@ import yaml
 from common import machine, pin_threads, write_result
 
 from kinoise.configs import __path__ as configs
-from kinoise.envs.rollout import EpisodeResult, Recording
-from kinoise.envs.statistics import compare_rates, mean_interval, wilson_interval
+from kinoise.envs.intervals import compare_rates, mean_interval, wilson_interval
+from kinoise.envs.rollouts import EpisodeResult, Recording
 from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta
-from kinoise.scripts import assembly
+from kinoise.scripts import assembly, tasks
 from kinoise.scripts.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise
 
@@ -54,7 +54,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     runs = {
         label: roll_out(
-            assembly.make_env(compose("eval", ["task=push_t", "checkpoint=x"]).task),
+            tasks.make_env(tasks.task_of(compose("eval", ["task=push_t", "checkpoint=x"]))),
             assembly.controller_factory(checkpoint, guidance=edits),
             label=label,
             n_episodes=arguments.episodes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import tasks
 from .errors import UsageError
 from .progress import Progress
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from kinoise.datasets.replay_buffer import ReplayBuffer
-    from kinoise.envs.rollout import EpisodeResult
+    from kinoise.envs import TaskSpec
+    from kinoise.envs.rollouts import EpisodeResult
 
 
 def run(cfg: DictConfig) -> None:
@@ -27,16 +28,19 @@ def run(cfg: DictConfig) -> None:
 
 def collect(cfg: DictConfig) -> Path:
     """Collect as configured and return the data set's path."""
-    from hydra.utils import instantiate
+    from kinoise.envs.rollouts import Recording, rollout
 
-    from kinoise.envs.rollout import Recording, rollout
-
-    if cfg.task.expert is None:
+    task = tasks.task_of(cfg)
+    spec = task.spec
+    if spec is None or spec.expert is None:
         raise UsageError(
-            f"task '{cfg.task.name}' has no scripted expert; bring data with `kinoise import`"
+            f"task '{task.name}' has no scripted expert; bring data with `kinoise import`"
         )
     kept = 0
-    with _open(cfg) as buffer, Progress("collect", cfg.n_episodes, "episodes") as progress:
+    with (
+        _open(cfg, task, spec) as buffer,
+        Progress("collect", cfg.n_episodes, "episodes") as progress,
+    ):
 
         def keep(episode: EpisodeResult) -> None:
             nonlocal kept
@@ -49,38 +53,39 @@ def collect(cfg: DictConfig) -> Path:
 
         first = cfg.first_seed + (buffer.n_episodes if cfg.append else 0)
         rollout(
-            assembly.make_env(cfg.task),
-            instantiate(cfg.task.expert),
+            tasks.make_env(task),
+            spec.expert,
             range(first, first + cfg.n_episodes),
             n_envs=cfg.n_envs,
             n_workers=cfg.n_workers,
             record=Recording(trajectories=True),
-            perturb=instantiate(cfg.task.perturb),
+            perturb=spec.perturbation(),
             on_episode=keep,
         )
         print(f"kept {kept} of {cfg.n_episodes} episodes, {buffer.n_steps} steps in {cfg.out}")
     return Path(cfg.out)
 
 
-def _open(cfg: DictConfig) -> ReplayBuffer:
+def _open(cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec) -> ReplayBuffer:
     from kinoise.datasets.replay_buffer import ReplayBuffer
 
     if cfg.append and Path(cfg.out).exists():
         return ReplayBuffer.open(cfg.out, "a")
-    return ReplayBuffer.create(cfg.out, _attributes(cfg), overwrite=cfg.overwrite)
+    return ReplayBuffer.create(cfg.out, _attributes(cfg, task, spec), overwrite=cfg.overwrite)
 
 
-def _attributes(cfg: DictConfig) -> dict[str, Any]:
-    env = assembly.make_env(cfg.task)()
+def _attributes(cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec) -> dict[str, Any]:
+    env = tasks.make_env(task)()
     space = env.action_space
     env.close()
     return {
-        "control_rate_hz": cfg.task.control_rate_hz,
+        "control_rate_hz": spec.control_rate_hz,
         "action": {
-            **assembly.plain(cfg.task.action),
+            "meaning": spec.action_meaning,
+            "units": spec.action_units,
             "low": space.low.tolist(),
             "high": space.high.tolist(),
         },
-        "env_id": cfg.task.env.env_id,
-        "source": {"expert": cfg.task.expert.env_id, "first_seed": cfg.first_seed},
+        "env_id": spec.env_id,
+        "source": {"expert": spec.env_id, "first_seed": cfg.first_seed},
     }

@@ -16,32 +16,53 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from .. import geometry
+from ..arguments import MAX_PIXELS, MAX_STEPS, check_range
 from ..errors import EnvError
+from ..spec import EntryPoint, TaskSpec
+from ..tasks.push_t import geometry, symmetry
 
 Obs = dict[str, Any]
+
+SPEC = TaskSpec(
+    env_id="kinoise/GymPushT-v0",
+    make_env=EntryPoint(__name__, "GymPushT"),
+    control_rate_hz=10.0,
+    action_meaning="absolute",
+    action_units="pixel",
+    symmetry=EntryPoint(symmetry.__name__, "mirror"),
+)
 
 _FULL_TURN = 2 * np.pi
 _IMAGE_SIZE = 96
 
 
 class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
-    """A pusher moves a T-shaped block onto its goal; 10 Hz, lengths in pixels of a 512 px world.
+    """A pusher moves a T-shaped block onto its goal; lengths in pixels of a 512 px world.
 
     Observations (float32): `agent_pos` [2], `keypoint` [9, 2] (`geometry.KEYPOINTS` on the block)
     and `state` [5] = agent x, y, block x, y, angle in [0, 2 pi); with `image=True` also `img`
     uint8 [96, 96, 3]. The action [2] is the pusher's target position, clipped to the action space.
     `info` holds `coverage`, `score` = min(1, coverage / .95) and `success` (coverage > .95), which
-    ends the episode; it is truncated after `max_steps` (300 in Diffusion Policy).
+    ends the episode.
 
     `reset(seed)` draws the state that gym-pusht's `reset(seed)` draws;
     `reset(options={"state": [5]})` starts from a recorded one.
 
-    Raises `EnvError` where gym-pusht is not installed, and for a state or an action that is not
-    finite or has the wrong shape.
+    Args:
+        max_steps: the time limit in control steps (300 in Diffusion Policy).
+        image: whether pictures join the observation.
+        render_mode: "rgb_array" or None.
+        render_size: edge of `render()`'s pictures in pixels.
+
+    Raises:
+        EnvError: gym-pusht is not installed, a size is out of range, or a state or an action is not
+            finite or has the wrong shape.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's)
+    metadata = {  # noqa: RUF012 (gymnasium's)
+        "render_modes": ["rgb_array"],
+        "render_fps": SPEC.control_rate_hz,
+    }
 
     def __init__(
         self,
@@ -50,6 +71,8 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
         render_mode: str | None = "rgb_array",
         render_size: int = 256,
     ) -> None:
+        check_range("max_steps", max_steps, 1, MAX_STEPS)
+        check_range("render_size", render_size, 1, MAX_PIXELS)
         self.max_steps = max_steps
         self.image = image
         self.render_mode = render_mode

@@ -191,7 +191,7 @@ def _wait_for(path: Path, seconds: float = 60.0) -> None:
 
 def test_an_image_policy_goes_the_same_way(tmp_path: Path) -> None:
     data, run = tmp_path / "data.zarr", tmp_path / "run"
-    task = ["task=pick_place_image", "task.env.image_size=64"]
+    task = ["task=pick_place_image", "task.env_kwargs.image_size=64"]
     assert main(["collect", *task, f"out={data}", "n_episodes=1", "n_workers=0"]) == 0
     assert ReplayBuffer.open(data)["image_front"].dtype == np.uint8
     small = ["policy.encoder.image.width=8", "data.batch_size=4", "trainer.n_steps=2"]
