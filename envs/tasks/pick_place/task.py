@@ -24,6 +24,8 @@ MAX_OPENING = 0.08
 
 GOAL_TOLERANCE = 0.03
 HEIGHT_TOLERANCE = 0.004
+LIFT_HEIGHT = 0.03
+"""Above its rest at which the cube counts as lifted, metres: tipped over an edge it rises .009."""
 REST_SPEED = 0.02
 MAX_JOINT_STEP = 0.3
 """Farthest any joint's target moves in one control step, rad (3 rad/s)."""
@@ -48,8 +50,10 @@ class PickPlace(Task):
     cube_rot [2]   cos and sin of four times the cube's yaw: continuous under its symmetry
     goal_pos [2]   centre of the goal on the table, m
 
-    Success: the cube lies still within 3 cm of the goal's centre and no finger touches it. The
-    score adds up reaching (.2), grasping (.3) and nearness of cube and goal (.4); 1 at success.
+    Success: the cube lies still within 3 cm of the goal's centre, no finger touches it, and it has
+    been lifted there: earlier in the episode it hung 3 cm above its rest between both fingers. A
+    cube that was pushed to the goal is none. The score adds up reaching (.2), grasping (.3) and
+    nearness of cube and goal (.4); 1 at success.
     """
 
     mjcf = Path(__file__).with_name("pick_place.xml")
@@ -97,6 +101,12 @@ class PickPlace(Task):
         physics.data.ctrl[self._arm_ctrl] = present + step
         physics.data.ctrl[self._finger_ctrl] = action[4] / 2
 
+    def after_step(self, physics: Physics) -> None:
+        height = physics.body_position("cube")[2] - CUBE_SIZE / 2
+        if height > LIFT_HEIGHT and all(_touching(physics)):
+            # In the simulation's own memory, so that it is saved and reset with the rest.
+            physics.data.userdata[0] = 1.0
+
     def observe(self, physics: Physics) -> dict[str, Array]:
         yaw = yaw_of(physics.site_rotation("tool"))
         cube_yaw = 4 * yaw_of(physics.body_rotation("cube"))
@@ -110,16 +120,25 @@ class PickPlace(Task):
         }
 
     def evaluate(self, physics: Physics) -> Outcome:
-        cube, goal = physics.body_position("cube"), physics.body_position("goal")
+        cube = physics.body_position("cube")
+        goal = physics.body_position("goal")
         offset = cube - goal - [0, 0, CUBE_SIZE / 2]
-        touching = [physics.touching("cube", pad) for pad in ("left_pad", "right_pad")]
+        touching = _touching(physics)
+
         at_goal = np.hypot(*offset[:2]) < GOAL_TOLERANCE and abs(offset[2]) < HEIGHT_TOLERANCE
         at_rest = np.linalg.norm(physics.joint_velocity("cube")[:3]) < REST_SPEED
-        if at_goal and at_rest and not any(touching):
+        lifted = bool(physics.data.userdata[0])
+        if at_goal and at_rest and lifted and not any(touching):
             return Outcome(success=True, score=1.0)
+
         reach = 1 - np.tanh(5 * np.linalg.norm(physics.site_position("tool") - cube))
         place = 1 - np.tanh(5 * np.linalg.norm(offset))
         return Outcome(success=False, score=float(0.2 * reach + 0.3 * all(touching) + 0.4 * place))
+
+
+def _touching(physics: Physics) -> list[bool]:
+    """Return which of the two pads touch the cube."""
+    return [physics.touching("cube", pad) for pad in ("left_pad", "right_pad")]
 
 
 def _draw_cube_and_goal(rng: np.random.Generator) -> tuple[Array, Array]:
