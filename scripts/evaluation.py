@@ -50,7 +50,7 @@ def roll_out(
 
 
 def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Return n, success with its Wilson interval, score with a bootstrap interval, and length."""
+    """Return n, success with its Wilson interval, score with Gaffke's, and length."""
     from kinoise.envs.intervals import mean_interval, wilson_interval
 
     success = wilson_interval(sum(e.success for e in episodes), len(episodes))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from kinoise.envs.intervals import (
     mean_interval,
     wilson_interval,
 )
+
+Draw = Callable[[np.random.Generator, int], Any]
 
 counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -35,17 +39,80 @@ def test_the_wilson_interval_matches_a_known_value() -> None:
     assert interval.high == pytest.approx(0.9784563, abs=1e-6)
 
 
-def test_the_mean_interval_covers_the_mean_about_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("n", [3, 10, 40])
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.98])
+def test_the_mean_interval_of_successes_covers_their_rate_as_often_as_it_says(
+    n: int, rate: float
+) -> None:
+    # Exactly: the chance of each number of successes whose interval holds the rate.
+    covered = 0.0
+    for k in range(n + 1):
+        interval = mean_interval([0.0] * (n - k) + [1.0] * k, n_draws=4000)
+        if interval.low <= rate <= interval.high:
+            covered += math.comb(n, k) * rate**k * (1 - rate) ** (n - k)
+    assert covered >= 0.95 - 0.002
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.random(n),
+        lambda rng, n: rng.beta(8, 0.5, n),  # scores that pile up at 1
+        lambda rng, n: np.where(rng.random(n) < 0.9, 1.0, rng.random(n)),
+        lambda rng, n: np.where(rng.random(n) < 0.97, 0.95, 0.0),  # nearly constant
+    ],
+)
+@pytest.mark.parametrize("n", [4, 10, 60])
+def test_the_mean_interval_covers_the_mean_of_scores(draw: Draw, n: int) -> None:
+    truth = float(np.mean(draw(np.random.default_rng(1), 400_000)))
     rng = np.random.default_rng(0)
-    intervals = [mean_interval(rng.random(60), n_resamples=400) for _ in range(300)]
-    covered = np.mean([interval.low <= 0.5 <= interval.high for interval in intervals])
-    assert 0.90 <= covered <= 0.98
+    intervals = [mean_interval(draw(rng, n), n_draws=800) for _ in range(200)]
+    covered = np.mean([one.low <= truth <= one.high for one in intervals])
+    # Three standard errors of 200 draws below .95.
+    assert covered >= 0.904
 
 
-def test_the_mean_interval_stays_within_the_values() -> None:
-    interval = mean_interval([0.0] + 40 * [1.0])
+def test_the_mean_interval_of_successes_is_clopper_and_pearsons() -> None:
+    beta = pytest.importorskip("scipy.stats").beta
+    for k, n in ((9, 10), (0, 5), (95, 100)):
+        interval = mean_interval([1.0] * k + [0.0] * (n - k), n_draws=100_000)
+        low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+        high = beta.ppf(0.975, k + 1, n - k)
+        assert (interval.low, interval.high) == pytest.approx((low, high), abs=2e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.9, 1.0])
+def test_a_constant_sample_is_not_certain(value: float) -> None:
+    widths = []
+    for n in (1, 5, 10, 100):
+        interval = mean_interval(np.full(n, value))
+        assert interval.low <= value <= interval.high
+        widths.append(interval.high - interval.low)
+    assert all(late < early for early, late in pairwise(widths))
+    assert widths[-1] > 0.01
+
+
+def test_the_mean_interval_is_tight_at_a_hundred_episodes() -> None:
+    scores = np.random.default_rng(0).beta(8, 1, 100)
+    interval = mean_interval(scores)
+    normal = 2 * 1.96 * scores.std(ddof=1) / math.sqrt(len(scores))
+    assert interval.high - interval.low < 1.6 * normal
+
+
+def test_the_mean_interval_stays_within_the_bounds_and_is_always_the_same() -> None:
+    scores = [0.0] + 40 * [1.0]
+    interval = mean_interval(scores)
     assert 0.0 <= interval.low <= interval.estimate <= interval.high <= 1.0
-    assert interval == mean_interval([0.0] + 40 * [1.0])
+    assert interval == mean_interval(scores[::-1])
+    wide = mean_interval([20.0 * score - 10 for score in scores], bounds=(-10.0, 10.0))
+    assert (wide.low, wide.high) == pytest.approx((20 * interval.low - 10, 20 * interval.high - 10))
+
+
+def test_values_beyond_the_bounds_are_refused() -> None:
+    with pytest.raises(EnvError, match="between 0 and 1"):
+        mean_interval([0.5, 1.5])
+    with pytest.raises(EnvError, match="confidence"):
+        mean_interval([0.5], confidence=1.5)
 
 
 def test_equal_policies_are_not_ranked() -> None:
