@@ -33,10 +33,11 @@ COMPANIONS = {
     # Its teacher is a checkpoint; tests/policy/test_couplings.py trains one.
     "reflow": ["policy.coupling=null"],
     # The shipped limits are those of a task whose actions have two dimensions, as here.
-    **dict.fromkeys(
-        ("forbidden_disc", "joint_limits", "max_step", "outside_disc", "workspace"),
-        ["limits=push_t"],
-    ),
+    "forbidden_disc": ["limits=push_t"],
+    "joint_limits": ["limits=push_t"],
+    "max_step": ["limits=push_t"],
+    "outside_disc": ["limits=push_t"],
+    "workspace": ["limits=push_t"],
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
 
