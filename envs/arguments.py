@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from .errors import EnvError, unknown_name
 
@@ -35,10 +35,9 @@ def check_arguments(
     """
     declared: dict[str, Any] = {}
     for function in callables:
-        parameters = inspect.signature(function).parameters.values()
-        hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
-        named = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
-        declared = {name: hints.get(name, object) for name in named} | declared
+        parameters = inspect.signature(function, eval_str=True).parameters.values()
+        named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
+        declared = {each.name: each.annotation for each in named} | declared
         if len(named) == len(parameters):
             break
 

@@ -125,10 +125,12 @@ def compare_rates(
     exact binomial intervals (Clopper and Pearson 1934) of the two, a fifth of the error spent on
     the first and the rest on the second, so that its coverage is guaranteed at every n.
     """
-    first, second = np.asarray(a, bool), np.asarray(b, bool)
+    first = np.asarray(a, bool)
+    second = np.asarray(b, bool)
     _check_paired(first, second)
     n = len(first)
-    only_a, only_b = int((first & ~second).sum()), int((~first & second).sum())
+    only_a = int((first & ~second).sum())
+    only_b = int((~first & second).sum())
     discordant = only_a + only_b
     p_value = min(1.0, 2 * _binomial_cdf(min(only_a, only_b), discordant, 0.5))
     error = 1 - confidence
@@ -150,7 +152,8 @@ def compare_means(
     share of them beyond zero the p value: those of a sign-flip test. Fewer than six differences
     cannot bound anything at 95 %; the interval is then infinite.
     """
-    first, second = _sample(a), _sample(b)
+    first = _sample(a)
+    second = _sample(b)
     _check_paired(first, second)
     differences = first - second
     n = len(differences)
@@ -232,7 +235,8 @@ def _binomial_cdf(k: int, n: int, p: float) -> float:
         return 0.0
     if p in (0.0, 1.0):
         return 1.0 if p == 0.0 or k >= n else 0.0
-    log_p, log_q = math.log(p), math.log1p(-p)
+    log_p = math.log(p)
+    log_q = math.log1p(-p)
     terms = (math.log(math.comb(n, i)) + i * log_p + (n - i) * log_q for i in range(k + 1))
     return min(1.0, math.fsum(math.exp(term) for term in terms))
 

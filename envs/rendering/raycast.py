@@ -79,7 +79,8 @@ class RaycastRenderer:
     def _cast(self, data: Any, origin: Array, rays: Array) -> tuple[NDArray[np.int32], Array]:
         """Return the geom each ray [n, 3] meets first, -1 for none, and how far away."""
         n_rays = len(rays)
-        geoms, distances = np.full(n_rays, -1, np.int32), np.zeros(n_rays)
+        geoms = np.full(n_rays, -1, np.int32)
+        distances = np.zeros(n_rays)
         head = (self._model, data, origin, rays.reshape(-1), _SEEN_GROUPS, 1, -1, geoms, distances)
         try:
             mujoco.mj_multiRay(*head, None, n_rays, mujoco.mjMAXVAL)

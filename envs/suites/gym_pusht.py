@@ -83,7 +83,8 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
             visualization_width=render_size,
             visualization_height=render_size,
         )
-        low, high = 0.0, geometry.WORLD_SIZE
+        low = 0.0
+        high = geometry.WORLD_SIZE
         entries: dict[str, spaces.Space[Any]] = {
             "agent_pos": spaces.Box(low, high, (2,), np.float32),
             # Keypoints hang over the block's edge and the block may be pushed over the walls'.
@@ -125,7 +126,7 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
         return self._obs(), info["score"], info["success"], truncated, info
 
     def render(self) -> NDArray[np.uint8]:
-        """The scene with the last target as a red cross, uint8 [render_size, render_size, 3]."""
+        """Return the scene with the last target as a red cross, uint8 `[size, size, 3]`."""
         frame: NDArray[np.uint8] = self._simulation._render(visualize=True)
         return frame
 
@@ -134,8 +135,9 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
 
     @property
     def state(self) -> NDArray[np.float64]:
-        """Agent x, y, block x, y (px) and angle in [0, 2 pi), float64 [5]."""
-        agent, block = self._simulation.agent.position, self._simulation.block.position
+        """Agent x, y, block x, y (px) and angle in [0, 2 pi), float64 `[5]`."""
+        agent = self._simulation.agent.position
+        block = self._simulation.block.position
         return np.array([*agent, *block, self._simulation.block.angle % _FULL_TURN])
 
     def _obs(self) -> Obs:
@@ -177,8 +179,11 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
     def _track(self, x: float, y: float) -> None:
         """gym-pusht's PD control of the agent in plain floats, in its order of operations."""
         simulation = self._simulation
-        k_p, k_v, dt = simulation.k_p, simulation.k_v, simulation.dt
-        agent, space = simulation.agent, simulation.space
+        k_p = simulation.k_p
+        k_v = simulation.k_v
+        dt = simulation.dt
+        agent = simulation.agent
+        space = simulation.space
         vx, vy = agent.velocity
         for _ in range(int(1 / (dt * simulation.control_hz))):
             agent_x, agent_y = agent.position
@@ -189,16 +194,22 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
 
 
 class Replay(NamedTuple):
-    """A replayed episode: `states` [T + 1, 5] and `coverage` [T + 1], the first at the reset."""
+    """A replayed episode, the first entries at the reset.
+
+    Attributes:
+        states: `[T + 1, 5]`, see `GymPushT.state`.
+        coverage: share of the goal's area, `[T + 1]`.
+    """
 
     states: NDArray[np.float64]
     coverage: NDArray[np.float64]
 
 
 def replay(env: GymPushT, state: ArrayLike, actions: ArrayLike) -> Replay:
-    """Run recorded `actions` [T, 2] from the recorded `state` [5], past success and `max_steps`."""
+    """Run recorded `actions` `[T, 2]` from a recorded `state` `[5]`, past any end."""
     _, info = env.reset(options={"state": state})
-    states, coverage = [env.state], [info["coverage"]]
+    states = [env.state]
+    coverage = [info["coverage"]]
     for action in np.asarray(actions):
         info = env.step(action)[-1]
         states.append(env.state)

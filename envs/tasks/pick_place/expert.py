@@ -28,15 +28,25 @@ MAX_GRASP_YAW = 1.0
 
 @dataclass(frozen=True)
 class PickPlaceExpert:
-    """Actor for PickPlace. Lengths in metres and angles in rad, steps per control step."""
+    """Actor for PickPlace. Lengths in metres and angles in rad, steps per control step.
+
+    Attributes:
+        max_step: of the gripper.
+        max_turn: of the gripper.
+        max_gripper_step: of the opening.
+        hover: height above the target at which the gripper travels.
+        slope: of the funnel; height gained per distance from the target.
+        grasp_radius: how near the gripper must be to close.
+        goal_radius: how near the goal the cube must be to be released.
+        held_opening: below it the gripper holds the cube.
+        released_opening: above it the gripper rises.
+    """
 
     max_step: float = 0.022
     max_turn: float = 0.15
     max_gripper_step: float = 0.012
     hover: float = 0.08
-    """Height above the target at which the gripper travels."""
     slope: float = 1.5
-    """Of the funnel: height gained per distance from the target."""
     grasp_radius: float = 0.010
     goal_radius: float = 0.015
     held_opening: float = CUBE_SIZE + 0.003
@@ -57,7 +67,8 @@ class PickPlaceExpert:
     def _act(
         self, tool: Array, rot: Array, gripper: Array, cube: Array, cube_rot: Array, goal: Array
     ) -> Array:
-        yaw, opening = float(np.arctan2(rot[1], rot[0])), float(gripper[0])
+        yaw = float(np.arctan2(rot[1], rot[0]))
+        opening = float(gripper[0])
         lies_at_goal = (
             np.linalg.norm(cube[:2] - goal) < self.goal_radius and cube[2] < REST_HEIGHT + 0.006
         )

@@ -151,7 +151,8 @@ def _draw_cube_and_goal(rng: np.random.Generator) -> tuple[Array, Array]:
 
 def _pointing_down(yaw: float) -> Array:
     """Return the tool's rotation [3, 3]: z down, and x turned by yaw about the vertical."""
-    cos, sin = np.cos(yaw), np.sin(yaw)
+    cos = np.cos(yaw)
+    sin = np.sin(yaw)
     return np.array([[cos, sin, 0.0], [sin, -cos, 0.0], [0.0, 0.0, -1.0]])
 
 

@@ -24,16 +24,21 @@ from .tracking import PointTracker, glide
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-TRANSIT_SPEED, TRANSIT_ACCELERATION = 24.0, 8.0
-PUSH_SPEED, PUSH_ACCELERATION = 10.0, 4.0
-"""px per control step, and px per control step squared."""
+# px per control step, and px per control step squared.
+TRANSIT_SPEED = 24.0
+TRANSIT_ACCELERATION = 8.0
+PUSH_SPEED = 10.0
+PUSH_ACCELERATION = 4.0
 
 N_PUSHES_AHEAD = 3
 BEAM = 60
 """Plans that are carried on, per side of the block."""
-OPENING_INDIFFERENCE, INDIFFERENCE = 20.0, 6.0
-"""A plan that takes this many control steps more than another is chosen e times more rarely: in
-an episode's first choice of a side, and later."""
+
+# A plan that takes this many control steps more than another is chosen e times more rarely: in an
+# episode's first choice of a side, and later.
+OPENING_INDIFFERENCE = 20.0
+INDIFFERENCE = 6.0
+
 STEPS_PER_PIXEL_OUTSIDE = 10.0
 """What a push that moves pusher or block out of the world is made to seem longer by."""
 UNREACHABLE = 1e4
@@ -41,7 +46,7 @@ UNREACHABLE = 1e4
 
 AREA_CENTROID = np.array([[0.0, 285.0 / 7.0]])
 AREA_GYRATION = 43.95
-"""Centroid and radius of gyration of the T's area about it, px."""
+"""Radius of gyration of the T's area about its centroid, px."""
 
 
 class PushTExpert:
@@ -83,11 +88,17 @@ class _Episode:
 
 
 def plan_push(state: Array, rng: np.random.Generator, indifference: float) -> list[Array]:
-    """The pusher's positions [2] at the coming control steps: on the way to a push, then in it.
+    """Return the pusher's positions `[2]` at the coming control steps: up to a push, then in it.
 
-    `state` [5] is the observation's; the pusher is at rest at the beginning and at the end.
+    The pusher is at rest at the beginning and at the end.
+
+    Args:
+        state: the observation's, `[5]`.
+        rng: draws the side of the block.
+        indifference: see `choose_push`.
     """
-    library, pose = push_library(), state[2:]
+    library = push_library()
+    pose = state[2:]
     routes = Routes(geometry.to_block(state[:2], pose), library.starts, pose)
     push, length = choose_push(pose, routes.lengths, rng, indifference)
     way = routes.path(push)
@@ -101,10 +112,16 @@ def plan_push(state: Array, rng: np.random.Generator, indifference: float) -> li
 def choose_push(
     pose: Array, distances: Array, rng: np.random.Generator, indifference: float
 ) -> tuple[int, int]:
-    """Indices (push, length) into the library of the push to begin with.
+    """Return the indices (push, length) into the library of the push to begin with.
 
     A beam search over the next pushes, for each side of the block; the side is then drawn with
-    weights exp(-steps of the plan / indifference). `distances` [K] lead to the pushes' starts.
+    weights exp(-steps of the plan / indifference).
+
+    Args:
+        pose: the block's, `[3]`.
+        distances: to the pushes' starts, px, `[K]`.
+        rng: draws the side.
+        indifference: control steps.
     """
     plans = _best(_first_pushes(pose, distances), BEAM)
     finalists = [_best(plans, 1)]
@@ -121,8 +138,14 @@ def choose_push(
 
 @dataclass(frozen=True)
 class _Plans:
-    """P sequences of pushes: flat index of the first push and its length, index of the last push,
-    control steps spent, and the poses [P, 3] reached."""
+    """P sequences of pushes.
+
+    Attributes:
+        first: flat index of the first push and its length.
+        last: index of the last push.
+        spent: control steps.
+        poses: the poses reached, `[P, 3]`.
+    """
 
     first: Indices
     last: Indices
@@ -150,7 +173,7 @@ def _first_pushes(pose: Array, distances: Array) -> _Plans:
 
 
 def _extended(plans: _Plans) -> _Plans:
-    """Each plan with each push appended. The world's border is left to the next look."""
+    """Append each push to each plan. The world's border is left to the next look."""
     library = push_library()
     n_pushes, n_lengths = library.poses.shape[:2]
     steps = _transits()[plans.last][:, :, None] + _stroke_steps()
@@ -163,8 +186,9 @@ def _extended(plans: _Plans) -> _Plans:
 
 
 def _best(plans: _Plans, n: int) -> _Plans:
-    """The n shortest plans whose first push is on the left side of the block, and on the right."""
-    starts, n_lengths = push_library().starts, push_library().poses.shape[1]
+    """Return the n shortest plans that begin on the left side of the block, and on the right."""
+    starts = push_library().starts
+    n_lengths = push_library().poses.shape[1]
     on_right = starts[plans.first // n_lengths, 0] > 0
     total = plans.total
     sides = [np.flatnonzero(~on_right), np.flatnonzero(on_right)]
@@ -172,7 +196,7 @@ def _best(plans: _Plans, n: int) -> _Plans:
 
 
 def steps_to_go(poses: Array) -> Array:
-    """Estimate [...] of the control steps from block poses [..., 3] to success.
+    """Estimate the control steps from block poses `[..., 3]` to success.
 
     A push leaves an error some times smaller, whatever its size: hence the logarithm.
     """
@@ -181,7 +205,7 @@ def steps_to_go(poses: Array) -> Array:
 
 
 def pose_error(poses: Array) -> Array:
-    """How far [...], px, blocks at poses [..., 3] are from the goal's pose.
+    """Return how far blocks at poses `[..., 3]` are from the goal's pose, px.
 
     Near the goal, the root mean square distance of their points; unlike that it keeps growing
     with the angle up to half a turn, where the search needs a slope most.
@@ -198,7 +222,7 @@ def _transit_steps(distances: Array) -> Array:
 
 @cache
 def _stroke_steps() -> Array:
-    """Control steps [K, L] of each push itself."""
+    """Return the control steps `[K, L]` of each push itself."""
     library = push_library()
     strokes = np.linalg.norm(library.ends - library.starts[:, None], axis=-1)
     return np.asarray(strokes / PUSH_SPEED + PUSH_SPEED / PUSH_ACCELERATION)
@@ -206,5 +230,5 @@ def _stroke_steps() -> Array:
 
 @cache
 def _transits() -> Array:
-    """Control steps [K, K] from the end of one push to the start of another."""
+    """Return the control steps `[K, K]` from the end of one push to the start of another."""
     return _transit_steps(route_lengths(push_library().starts) + STANDOFF)

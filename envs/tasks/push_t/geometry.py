@@ -17,6 +17,7 @@ WORLD_SIZE = 512.0
 GOAL_POSE = (256.0, 256.0, np.pi / 4)
 SUCCESS_COVERAGE = 0.95
 BLOCK_SCALE = 30.0
+PUSHER_RADIUS = 15.0
 
 # (x_min, y_min, x_max, y_max) in the block's frame: a bar of 120 x 30 and a stem of 30 x 90.
 BAR = (-2 * BLOCK_SCALE, 0.0, 2 * BLOCK_SCALE, BLOCK_SCALE)
@@ -60,22 +61,24 @@ KEYPOINTS: NDArray[np.float64] = np.array(
 
 
 def to_world(points: NDArray[np.float64], poses: ArrayLike) -> NDArray[np.float64]:
-    """Carry points [K, 2] of a frame into the world for poses [..., 3]; returns [..., K, 2]."""
+    """Carry points `[K, 2]` of a frame into the world for poses `[..., 3]`: `[..., K, 2]`."""
     pose = np.asarray(poses, dtype=np.float64)
-    cos, sin = np.cos(pose[..., 2, None]), np.sin(pose[..., 2, None])
-    x, y = points[:, 0], points[:, 1]
+    cos = np.cos(pose[..., 2, None])
+    sin = np.sin(pose[..., 2, None])
+    x = points[:, 0]
+    y = points[:, 1]
     return np.stack(
         [cos * x - sin * y + pose[..., 0, None], sin * x + cos * y + pose[..., 1, None]], axis=-1
     )
 
 
 def keypoints(poses: ArrayLike) -> NDArray[np.float64]:
-    """The block's keypoints [..., 9, 2] in the world for block poses [..., 3]."""
+    """Return the keypoints `[..., 9, 2]` in the world for block poses `[..., 3]`."""
     return to_world(KEYPOINTS, poses)
 
 
 def coverage(poses: ArrayLike) -> NDArray[np.float64]:
-    """Share of the goal's area that the block covers, in [0, 1], for block poses [..., 3]."""
+    """Return the covered share of the goal's area, in [0, 1], for block poses `[..., 3]`."""
     import shapely
 
     block = shapely.polygons(to_world(OUTLINE, poses))
@@ -85,22 +88,25 @@ def coverage(poses: ArrayLike) -> NDArray[np.float64]:
 
 
 def distance(points: ArrayLike, poses: ArrayLike) -> NDArray[np.float64]:
-    """Distance in px from points [..., 2] to the block at poses [..., 3]; 0 inside it."""
+    """Return the distance, px, of points `[..., 2]` from blocks at poses `[..., 3]`; 0 inside."""
     offset = nearest_point(to_block(points, poses)) - to_block(points, poses)
     gap: NDArray[np.float64] = np.linalg.norm(offset, axis=-1)
     return gap
 
 
 def to_block(points: ArrayLike, poses: ArrayLike) -> NDArray[np.float64]:
-    """Carry world points [..., 2] into the frame of the block at poses [..., 3]."""
-    point, pose = np.asarray(points, dtype=np.float64), np.asarray(poses, dtype=np.float64)
-    cos, sin = np.cos(pose[..., 2]), np.sin(pose[..., 2])
-    x, y = point[..., 0] - pose[..., 0], point[..., 1] - pose[..., 1]
+    """Carry world points `[..., 2]` into the frame of the block at poses `[..., 3]`."""
+    point = np.asarray(points, dtype=np.float64)
+    pose = np.asarray(poses, dtype=np.float64)
+    cos = np.cos(pose[..., 2])
+    sin = np.sin(pose[..., 2])
+    x = point[..., 0] - pose[..., 0]
+    y = point[..., 1] - pose[..., 1]
     return np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
 
 
 def nearest_point(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The point of the block nearest to each of points [..., 2], all in the block's frame."""
+    """Return the block's point nearest to each of points `[..., 2]`, all in the block's frame."""
     on_bar = points.clip(BAR[:2], BAR[2:])
     on_stem = points.clip(STEM[:2], STEM[2:])
     bar_is_nearer = ((points - on_bar) ** 2).sum(-1) <= ((points - on_stem) ** 2).sum(-1)
@@ -108,7 +114,7 @@ def nearest_point(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def score(coverage: ArrayLike) -> NDArray[np.float64]:
-    """Push-T's score min(1, coverage / .95)."""
+    """Return Push-T's score, min(1, coverage / .95)."""
     return np.minimum(1.0, np.asarray(coverage, dtype=np.float64) / SUCCESS_COVERAGE)
 
 

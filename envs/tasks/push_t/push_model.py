@@ -20,7 +20,6 @@ from . import geometry
 
 Array = NDArray[np.float64]
 
-PUSHER_RADIUS = 15.0
 RADIUS_OF_GYRATION = float(np.sqrt(3000.0))
 """From gym-pusht's moment of inertia and mass, px; push_t.xml has the same."""
 
@@ -39,8 +38,10 @@ _SUBSTEP = 0.5
 class PushLibrary:
     """K straight pushes, each stopped at L lengths, in the block's frame before the push.
 
-    The pusher goes from rest at starts [K, 2] to rest at ends [K, L, 2], which leaves the block at
-    poses [K, L, 3].
+    Attributes:
+        starts: where the pusher rests before, `[K, 2]`.
+        ends: where it rests afterwards, `[K, L, 2]`.
+        poses: how that leaves the block, `[K, L, 3]`.
     """
 
     starts: Array
@@ -60,12 +61,16 @@ def push_library() -> PushLibrary:
 
 
 def simulate(touches: Array, directions: Array, lengths: Array) -> list[Array]:
-    """Push blocks at pose (0, 0, 0) from touches [K, 2] along directions [K, 2].
+    """Push blocks at pose (0, 0, 0) and return their poses `[K, 3]` after each length.
 
-    Returns the blocks' poses [K, 3] after each of the increasing `lengths`, px.
+    Args:
+        touches: where the pusher first touches, `[K, 2]`.
+        directions: unit vectors of the pushes, `[K, 2]`.
+        lengths: of the pushes so far, px, increasing.
     """
     pose = np.zeros((len(touches), 3))
-    travelled, poses = 0.0, []
+    travelled = 0.0
+    poses = []
     for length in lengths:
         n_steps = max(1, round((length - travelled) / _SUBSTEP))
         for advance in np.linspace(travelled, length, n_steps + 1)[1:]:
@@ -78,9 +83,11 @@ def simulate(touches: Array, directions: Array, lengths: Array) -> list[Array]:
 
 
 def compose(poses: Array, changes: Array) -> Array:
-    """Poses [..., 3] after `changes` [..., 3], which are given in the poses' own frames."""
-    cos, sin = np.cos(poses[..., 2]), np.sin(poses[..., 2])
-    x, y = changes[..., 0], changes[..., 1]
+    """Return poses `[..., 3]` after `changes` `[..., 3]`, given in the poses' own frames."""
+    cos = np.cos(poses[..., 2])
+    sin = np.sin(poses[..., 2])
+    x = changes[..., 0]
+    y = changes[..., 1]
     return np.stack(
         [
             poses[..., 0] + cos * x - sin * y,
@@ -92,7 +99,7 @@ def compose(poses: Array, changes: Array) -> Array:
 
 
 def _push_out(pose: Array, pusher: Array) -> Array:
-    """Move blocks at pose [K, 3] the least way out of the pushers at pusher [K, 2]."""
+    """Move blocks at pose `[K, 3]` the least way out of pushers at `[K, 2]`."""
     centre = geometry.to_block(pusher, pose)
     contact = geometry.nearest_point(centre)
     offset = contact - centre
@@ -100,21 +107,23 @@ def _push_out(pose: Array, pusher: Array) -> Array:
     normal = offset / np.maximum(gap, 1e-9)[:, None]
     arm = contact - geometry.CENTRE_OF_MASS
     lever = arm[:, 0] * normal[:, 1] - arm[:, 1] * normal[:, 0]
-    shift = (PUSHER_RADIUS - gap).clip(0.0) / (1 + (lever / RADIUS_OF_GYRATION) ** 2)
+    shift = (geometry.PUSHER_RADIUS - gap).clip(0.0) / (1 + (lever / RADIUS_OF_GYRATION) ** 2)
     return _move(pose, normal * shift[:, None], shift * lever / RADIUS_OF_GYRATION**2)
 
 
 def _move(pose: Array, shift: Array, turn: Array) -> Array:
-    """Shift the centres of mass by shift [K, 2], in the blocks' frames, and turn about them."""
+    """Shift the centres of mass by `[K, 2]`, in the blocks' frames, and turn about them."""
     x, y = geometry.CENTRE_OF_MASS
-    cos, sin = np.cos(turn), np.sin(turn)
+    cos = np.cos(turn)
+    sin = np.sin(turn)
     change = [x - cos * x + sin * y + shift[:, 0], y - sin * x - cos * y + shift[:, 1], turn]
     return compose(pose, np.stack(change, axis=-1))
 
 
 def _contacts() -> tuple[Array, Array]:
-    """Pusher positions [K, 2] that touch an edge, and directions [K, 2] to push in from there."""
-    touches, directions = [], []
+    """Return places `[K, 2]` where the pusher touches an edge, and directions `[K, 2]` to push."""
+    touches = []
+    directions = []
     for corner, following in zip(
         geometry.OUTLINE, np.roll(geometry.OUTLINE, -1, axis=0), strict=True
     ):
@@ -125,9 +134,10 @@ def _contacts() -> tuple[Array, Array]:
         count = round(length / _SPACING)
         for fraction in (np.arange(count) + 0.5) / count:
             for tilt in np.arctan2(inward[1], inward[0]) + np.array(_TILTS):
-                touches.append(corner + fraction * along - PUSHER_RADIUS * inward)
+                touches.append(corner + fraction * along - geometry.PUSHER_RADIUS * inward)
                 directions.append([np.cos(tilt), np.sin(tilt)])
-    touch, direction = np.array(touches), np.array(directions)
+    touch = np.array(touches)
+    direction = np.array(directions)
     start = touch - STANDOFF * direction
-    gap = np.linalg.norm(geometry.nearest_point(start) - start, axis=-1) - PUSHER_RADIUS
+    gap = np.linalg.norm(geometry.nearest_point(start) - start, axis=-1) - geometry.PUSHER_RADIUS
     return touch[gap > CLEARANCE], direction[gap > CLEARANCE]

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from . import geometry
-from .push_model import CLEARANCE, PUSHER_RADIUS
+from .push_model import CLEARANCE
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _BORDER = 6.0
 
 
 class Routes:
-    """Shortest ways from start [2] to each of targets [K, 2] past the block at pose [3].
+    """Shortest ways from `start` `[2]` to each of `targets` `[K, 2]` past the block at a pose.
 
     They keep inside the world, and first leave the block by the nearest way when the start is too
     near it.
@@ -46,7 +46,7 @@ class Routes:
         """Length [K] of each way, px; inf where there is none."""
 
     def path(self, target: int) -> Array:
-        """The corners [n, 2] of the way to a target, start and target included."""
+        """Return the corners `[n, 2]` of the way to a target, start and target included."""
         backwards = [self._targets[target]]
         corner = int(self._choice[target]) - 1
         while corner >= 0:
@@ -67,7 +67,7 @@ class Routes:
 
 
 def route_lengths(points: Array) -> Array:
-    """Length [K, K] of the shortest way between any two of points [K, 2] in an endless world."""
+    """Return lengths `[K, K]` of the shortest ways between points `[K, 2]` in an endless world."""
     between = _hops()
     for corner in range(len(between)):
         between = np.minimum(between, between[:, corner, None] + between[corner])
@@ -81,13 +81,13 @@ def route_lengths(points: Array) -> Array:
 
 
 def overshoot(points: Array) -> Array:
-    """How far [...] the world's points [..., 2] lie beyond where the pusher can stand, px."""
+    """Return how far points `[..., 2]` lie beyond where the pusher can stand, px."""
     beyond = np.maximum(_BORDER - points, points - (geometry.WORLD_SIZE - _BORDER))
     return np.asarray(beyond.max(axis=-1).clip(0.0))
 
 
 def _nearest_clear(point: Array) -> Array:
-    """The point itself, or the nearest one that keeps the clearance."""
+    """Return the point itself, or the nearest one that keeps the clearance."""
     if not shapely.contains_xy(_ring(), *point):
         return point
     line = shapely.shortest_line(shapely.points(point), _ring().exterior)
@@ -95,7 +95,7 @@ def _nearest_clear(point: Array) -> Array:
 
 
 def _distances(sources: Array, targets: Array) -> Array:
-    """Straight distances [S, K] from sources [S, 2] to targets [K, 2]; inf through the block."""
+    """Return distances `[S, K]` from sources `[S, 2]` to targets `[K, 2]`; inf past the block."""
     source, target = np.broadcast_arrays(sources[:, None], targets[None])
     blocked = shapely.intersects(_obstacle(), shapely.linestrings(np.stack([source, target], 2)))
     return np.where(blocked, np.inf, np.linalg.norm(source - target, axis=-1))
@@ -103,12 +103,12 @@ def _distances(sources: Array, targets: Array) -> Array:
 
 @cache
 def _ring() -> shapely.Polygon:
-    return shapely.Polygon(geometry.OUTLINE).buffer(PUSHER_RADIUS + CLEARANCE, quad_segs=2)
+    return shapely.Polygon(geometry.OUTLINE).buffer(geometry.PUSHER_RADIUS + CLEARANCE, quad_segs=2)
 
 
 @cache
 def _obstacle() -> shapely.Polygon:
-    grown = PUSHER_RADIUS + CLEARANCE - _SAG
+    grown = geometry.PUSHER_RADIUS + CLEARANCE - _SAG
     obstacle = shapely.Polygon(geometry.OUTLINE).buffer(grown, quad_segs=4)
     shapely.prepare(obstacle)
     return obstacle

@@ -20,7 +20,6 @@ from . import SPEC, geometry
 
 Array = NDArray[np.float64]
 
-PUSHER_RADIUS = 15.0
 METRES_PER_PIXEL = 1e-3
 
 # The block's centre of mass starts where the T clears the walls in whatever direction it points.
@@ -31,7 +30,7 @@ START_CLEARANCE = 5.0
 
 
 class PushT(Task):
-    """The action [2] is the pusher's absolute target in px, tracked by a PD controller.
+    """The action `[2]` is the pusher's absolute target in px, tracked by a PD controller.
 
     Observations: `agent_pos` [2] the pusher, px; `keypoint` [9, 2] points of the block, px
     (`geometry.KEYPOINTS`); `state` [5] pusher x, y, block x, y (px) and angle in [0, 2 pi), where
@@ -57,7 +56,7 @@ class PushT(Task):
         pose = _pose_of(rng.uniform(*span, size=2), angle)
         while True:
             pusher = rng.uniform(*PUSHER_START, size=2)
-            if geometry.distance(pusher, pose) > PUSHER_RADIUS + START_CLEARANCE:
+            if geometry.distance(pusher, pose) > geometry.PUSHER_RADIUS + START_CLEARANCE:
                 break
         set_state(physics, np.concatenate([pusher, pose]))
 
@@ -82,7 +81,7 @@ class PushT(Task):
 
 
 def get_state(physics: Physics) -> Array:
-    """Pusher x, y, block x, y (px) and angle in [0, 2 pi), float64 [5]."""
+    """Return pusher x, y, block x, y (px) and angle in [0, 2 pi), float64 `[5]`."""
     pusher_x, pusher_y, block_x, block_y, block_angle = physics.data.qpos
     # The y axes of the model and of the pixels point in opposite directions, so angles do too.
     pose = _pose_of(_to_pixels([block_x, block_y]), -block_angle % (2 * np.pi))
@@ -90,7 +89,7 @@ def get_state(physics: Physics) -> Array:
 
 
 def set_state(physics: Physics, state: Array) -> None:
-    """Put pusher and block at rest into `state` [5] (as `get_state`); call `forward` afterwards."""
+    """Put pusher and block at rest into a state `[5]`; call `forward` afterwards."""
     centre = geometry.to_world(np.array([geometry.CENTRE_OF_MASS]), state[2:])[0]
     physics.data.qpos[:] = [*_to_metres(state[:2]), *_to_metres(centre), -state[4]]
     physics.data.qvel[:] = 0.0
@@ -98,7 +97,7 @@ def set_state(physics: Physics, state: Array) -> None:
 
 
 def _pose_of(centre: Array, angle: float) -> Array:
-    """The pose [3] whose centre of mass is at `centre` [2] px."""
+    """Return the pose `[3]` whose centre of mass is at `centre` `[2]`, px."""
     offset = geometry.to_world(np.array([geometry.CENTRE_OF_MASS]), [0.0, 0.0, angle])[0]
     return np.array([*(centre - offset), angle])
 

@@ -9,8 +9,10 @@ from .geometry import WORLD_SIZE
 
 Array = NDArray[np.float64]
 
-_K_P, _K_V = 100.0, 20.0
-_TIMESTEP, _N_SUBSTEPS = 0.005, 20
+_K_P = 100.0
+_K_V = 20.0
+_TIMESTEP = 0.005
+_N_SUBSTEPS = 20
 
 
 class PointTracker:
@@ -26,7 +28,7 @@ class PointTracker:
         self._velocity = np.zeros(2)
 
     def target(self, position: Array, reference: Array) -> Array:
-        """The target [2], px, that takes the pusher from position [2] to reference [2]."""
+        """Return the target `[2]`, px, that takes the pusher from one place `[2]` to another."""
         state = np.stack([position, self._velocity])
         target: Array = ((reference - _A[0] @ state) / _B[0]).clip(0.0, WORLD_SIZE)
         self._velocity = _A[1] @ state + _B[1] * target
@@ -34,9 +36,12 @@ class PointTracker:
 
 
 def glide(corners: Array, speed: float, acceleration: float) -> Array:
-    """Positions [T, 2] at the coming steps along a polyline [n, 2], from rest to rest.
+    """Return positions `[T, 2]` at the coming steps along a polyline, from rest to rest.
 
-    The speed (px per step) rises and falls by `acceleration` (px per step squared).
+    Args:
+        corners: of the polyline, `[n, 2]`.
+        speed: the highest, px per step.
+        acceleration: by which the speed rises and falls, px per step squared.
     """
     legs = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     marks = np.concatenate([[0.0], legs.cumsum()])
@@ -55,9 +60,10 @@ def glide(corners: Array, speed: float, acceleration: float) -> Array:
 
 
 def _discretise() -> tuple[Array, Array]:
-    """A [2, 2] and B [2] of one control step, as MuJoCo's implicit integrator runs it."""
+    """Return A `[2, 2]` and B `[2]` of one control step of MuJoCo's implicit integrator."""
     # Columns: response to the position, to the velocity and to the target.
-    position, velocity = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    position = np.array([1.0, 0.0, 0.0])
+    velocity = np.array([0.0, 1.0, 0.0])
     target = np.array([0.0, 0.0, 1.0])
     for _ in range(_N_SUBSTEPS):
         force = _K_P * (target - position) - _K_V * velocity

@@ -11,7 +11,7 @@ from kinoise.envs.task_env import TaskEnv
 from kinoise.envs.tasks.push_t import expert as push_t
 from kinoise.envs.tasks.push_t import geometry
 from kinoise.envs.tasks.push_t.expert import PushTExpert
-from kinoise.envs.tasks.push_t.push_model import PUSHER_RADIUS, compose, push_library
+from kinoise.envs.tasks.push_t.push_model import compose, push_library
 from kinoise.envs.tasks.push_t.push_route import Routes, route_lengths
 from kinoise.envs.tasks.push_t.task import get_state, make_env, set_state
 from kinoise.envs.tasks.push_t.tracking import PointTracker, glide
@@ -62,8 +62,10 @@ def test_ways_round_the_block_keep_clear_of_it() -> None:
         for target in range(0, len(starts), 5):
             path = routes.path(target)
             # The first leg only leads away from the block.
-            assert shapely.distance(shapely.LineString(path[:2]), block) >= PUSHER_RADIUS
-            assert shapely.distance(shapely.LineString(path[1:]), block) > PUSHER_RADIUS + 4
+            assert shapely.distance(shapely.LineString(path[:2]), block) >= geometry.PUSHER_RADIUS
+            assert (
+                shapely.distance(shapely.LineString(path[1:]), block) > geometry.PUSHER_RADIUS + 4
+            )
             np.testing.assert_array_equal(path[[0, -1]], [start, starts[target]])
             assert routes.lengths[target] == pytest.approx(shapely.LineString(path).length)
 
