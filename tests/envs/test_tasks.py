@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
-from kinoise.envs import TASKS, make_env, make_expert
+from kinoise.envs import TASKS, make_env, make_expert, task_spec
 from kinoise.envs.rollouts import EpisodeResult, Recording, rollout
 
 FAST_SEEDS = range(6)
@@ -32,6 +33,36 @@ def expert_episodes(env_id: str, seeds: range, **options: Any) -> list[EpisodeRe
     return rollout(
         partial(make_env, env_id), partial(make_expert, env_id), seeds, n_envs=8, **options
     )
+
+
+def test_the_spec_agrees_with_the_environment(env_id: str) -> None:
+    spec = task_spec(env_id)
+    assert spec is not None
+    env = make_env(env_id)
+    assert env.metadata["render_fps"] == spec.control_rate_hz
+    assert env.unwrapped.task.control_rate_hz == spec.control_rate_hz  # type: ignore[attr-defined]
+    assert spec.action_meaning in ("absolute", "relative")
+    pushes = spec.perturbation(2.0)
+    assert (pushes is None) == (spec.push_scale is None)
+    if spec.push_scale is not None:
+        assert pushes is not None
+        assert (len(spec.push_scale),) == env.action_space.shape
+        np.testing.assert_allclose(pushes.scale, 2 * np.array(spec.push_scale))
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_a_symmetry_maps_keys_of_the_task_and_is_its_own_inverse(env_id: str) -> None:
+    spec = task_spec(env_id)
+    assert spec is not None
+    if spec.symmetry is None:
+        pytest.skip("no symmetry")
+    env = make_env(env_id)
+    obs, _ = env.reset(seed=0)
+    values = {**obs, "action": env.action_space.sample()}
+    for key, (matrix, offset) in spec.symmetry().items():
+        value = values[key].reshape(-1)
+        mirrored = matrix @ value + offset
+        np.testing.assert_allclose(matrix @ mirrored + offset, value, rtol=1e-5, atol=1e-3)
 
 
 def test_spaces_are_float32_vectors_with_finite_action_limits(env_id: str) -> None:
