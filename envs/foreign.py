@@ -87,10 +87,10 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
         return {**info, "success": success, "score": score}
 
 
-def _observation_space(space: Space[Any], name: str) -> Dict:
+def _observation_space(space: Space[Any], name: str) -> Space[Any]:
     """Return the space with a name for every vector and in single precision."""
     entries = space.spaces if isinstance(space, Dict) else {"state": space}
-    boxes = {}
+    boxes: dict[str, Space[Any]] = {}
     for key, entry in entries.items():
         if not isinstance(entry, Box):
             raise EnvError(
