@@ -72,6 +72,18 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
             )
         return self._observation(obs), float(reward), bool(terminated), bool(truncated), info
 
+    def render(self) -> Any:
+        """Return a picture, as the environment draws it.
+
+        Raises:
+            EnvError: what it draws with is not installed.
+        """
+        try:
+            return self.env.render()
+        except gymnasium.error.Error as error:
+            reason = " ".join(str(error).split())
+            raise EnvError(f"{self._name} cannot draw itself: {reason}") from error
+
     def _observation(self, obs: Any) -> Observation:
         values = {"state": obs} if self._is_flat else obs
         # Copies: some environments write every observation into the same memory.

@@ -104,6 +104,15 @@ def test_spaces_that_cannot_be_used_are_named(spaces: dict[str, Any]) -> None:
         ForeignEnv(Plain(**spaces))
 
 
+def test_a_picture_that_cannot_be_drawn_is_named_in_one_line() -> None:
+    class Blind(Plain):
+        def render(self) -> Any:
+            raise gymnasium.error.DependencyNotInstalled("pygame is\nmissing")
+
+    with pytest.raises(EnvError, match="cannot draw itself: pygame is missing"):
+        ForeignEnv(Blind()).render()
+
+
 def test_an_environment_of_gymnasium_rolls_out() -> None:
     make = partial(make_env, "MountainCarContinuous-v0", success="terminated")
     [result] = rollout(make, lambda: act, [0], max_steps=5)
