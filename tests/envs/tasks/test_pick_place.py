@@ -251,3 +251,20 @@ def test_the_cube_meets_arm_and_hand(env: TaskEnv, body: str) -> None:
     place_cube(env, env.physics.data.geom_xpos[geom].tolist())
     cube = env.physics.model.geom("cube").id
     assert any({cube, geom} == set(pair) for pair in env.physics.data.contact.geom.tolist())
+
+
+def test_a_cube_that_is_grasped_askew_slides_into_line(env: TaskEnv) -> None:
+    env.reset(seed=0)
+    above = np.array([0.5, 0.0, 0.1, 0.0, 0.08])
+    place_cube(env, [0.5, 0.0, CUBE_SIZE / 2])
+    askew = 0.6
+    env.physics.set_joint_position(
+        "cube", [0.5, 0.0, CUBE_SIZE / 2, np.cos(askew / 2), 0.0, 0.0, np.sin(askew / 2)]
+    )
+    for height, opening, n_steps in ((0.1, 0.08, 15), (0.022, 0.08, 15), (0.022, 0.0, 15)):
+        above[2] = height
+        above[4] = opening
+        for _ in range(n_steps):
+            obs, *_ = env.step(above)
+    assert obs["gripper"][0] < CUBE_SIZE + 0.003
+    assert abs(np.arctan2(obs["cube_rot"][1], obs["cube_rot"][0]) / 4) < 0.05
