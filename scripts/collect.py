@@ -11,7 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import tasks
 from .errors import UsageError
 from .progress import Progress
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from kinoise.datasets.storage import ReplayBuffer
-    from kinoise.envs.rollout import EpisodeResult
+    from kinoise.envs import TaskSpec
+    from kinoise.envs.rollouts import EpisodeResult
 
 
 def run(cfg: DictConfig) -> None:
@@ -35,16 +36,16 @@ def collect(cfg: DictConfig) -> Path:
     Episodes are kept in the order of their seeds, and seeds whose episode was left out are recorded
     too: a collection that was cut short and resumed equals one that was not.
     """
-    from hydra.utils import instantiate
+    from kinoise.envs.rollouts import Recording, rollout
 
-    from kinoise.envs.rollout import Recording, rollout
-
-    if cfg.task.expert is None:
+    task = tasks.task_of(cfg)
+    spec = task.spec
+    if spec is None or spec.expert is None:
         raise UsageError(
-            f"task '{cfg.task.name}' has no scripted expert; bring data with `kinoise import`"
+            f"task '{task.name}' has no scripted expert; bring data with `kinoise import`"
         )
     _check(cfg)
-    with _open(cfg) as buffer:
+    with _open(cfg, task, spec) as buffer:
         seeds = _seeds(cfg, buffer)
         order = deque(seeds)
         ended: dict[int, EpisodeResult] = {}
@@ -60,13 +61,13 @@ def collect(cfg: DictConfig) -> Path:
                     kept += _store(buffer, ended.pop(order.popleft()), cfg.only_success)
 
             rollout(
-                assembly.make_env(cfg.task),
-                instantiate(cfg.task.expert),
+                tasks.make_env(task),
+                spec.expert,
                 seeds,
                 n_envs=cfg.n_envs,
                 n_workers=cfg.n_workers,
                 record=Recording(trajectories=True),
-                perturb=instantiate(cfg.task.perturb),
+                perturb=spec.perturbation(),
                 on_episode=keep,
             )
         print(f"kept {kept} of {len(seeds)} episodes, {buffer.n_steps} steps in {cfg.out}")
@@ -98,11 +99,13 @@ def _check(cfg: DictConfig) -> None:
         raise UsageError(f"{' and '.join(chosen)} contradict each other; choose one")
 
 
-def _open(cfg: DictConfig) -> AbstractContextManager[ReplayBuffer]:
+def _open(
+    cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec
+) -> AbstractContextManager[ReplayBuffer]:
     """Open the data set to write: a new one, one that exists, or the one that replaces it."""
     from kinoise.datasets.storage import ReplayBuffer, replacing
 
-    attributes = _attributes(cfg)
+    attributes = _attributes(cfg, task, spec)
     if cfg.overwrite:
         return replacing(cfg.out, attributes, overwrite=True)
     if not (cfg.append or cfg.resume) or not Path(cfg.out).exists():
@@ -114,7 +117,7 @@ def _open(cfg: DictConfig) -> AbstractContextManager[ReplayBuffer]:
             buffer.close()
             raise UsageError(
                 f"{cfg.out} was recorded with {name} {buffer.attrs.get(name)!r}, task "
-                f"'{cfg.task.name}' has {attributes[name]!r}; collect into another data set"
+                f"'{task.name}' has {attributes[name]!r}; collect into another data set"
             )
     return buffer
 
@@ -133,17 +136,18 @@ def _seeds(cfg: DictConfig, buffer: ReplayBuffer) -> list[int]:
     return list(islice(untried, cfg.n_episodes))
 
 
-def _attributes(cfg: DictConfig) -> dict[str, Any]:
-    env = assembly.make_env(cfg.task)()
+def _attributes(cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec) -> dict[str, Any]:
+    env = tasks.make_env(task)()
     space = env.action_space
     env.close()
     return {
-        "control_rate_hz": cfg.task.control_rate_hz,
+        "control_rate_hz": spec.control_rate_hz,
         "action": {
-            **assembly.plain(cfg.task.action),
+            "meaning": spec.action_meaning,
+            "units": spec.action_units,
             "low": space.low.tolist(),
             "high": space.high.tolist(),
         },
-        "env_id": cfg.task.env.env_id,
-        "source": {"expert": cfg.task.expert.env_id, "first_seed": cfg.first_seed},
+        "env_id": spec.env_id,
+        "source": {"expert": spec.env_id, "first_seed": cfg.first_seed},
     }

@@ -9,8 +9,8 @@ import pytest
 import zarr
 
 from kinoise.datasets.storage import ReplayBuffer
-from kinoise.envs import geometry
 from kinoise.envs.suites.gym_pusht import GymPushT, replay
+from kinoise.envs.tasks.push_t import geometry
 from kinoise.scripts.cli import main
 
 SOURCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "pusht_human.zarr"
