@@ -27,7 +27,8 @@ class ChunkPerceptron(Backbone):
 
     def _tokens_times(self, t: Times) -> Float[Tensor, "B flat"]:
         """Return the time embeddings of all tokens, side by side."""
-        return self.time(t).expand(-1, self.horizon, -1).flatten(1)
+        embedding: Tensor = self.time(t)
+        return embedding.expand(-1, self.horizon, -1).flatten(1)
 
     def _chunk(self, flat: Tensor) -> Tensor:
         return flat.view(-1, self.horizon, self.action_dim)

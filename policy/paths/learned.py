@@ -16,8 +16,8 @@ class LearnedGamma(nn.Module, Path):
     """alpha^2 = sigmoid(-gamma), sigma^2 = sigmoid(gamma), gamma(t) monotone and learned.
 
     gamma is a linear part and a hidden layer of sigmoids with positive weights, mapped onto
-    [gamma_min, gamma_max] (Kingma et al. 2021, section 4.1 and appendix H). The mean of the bound on
-    the likelihood does not depend on gamma between its ends, but its variance does:
+    [gamma_min, gamma_max] (Kingma et al. 2021, section 4.1 and appendix H). The mean of the
+    variational bound does not depend on gamma between its ends, but its variance does:
     `reduce_variance` trains gamma to make it small.
 
     Args:
