@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..errors import PolicyError
 from .path import Path
 
 _BISECTIONS = 55
@@ -28,6 +29,12 @@ class LearnedGamma(nn.Module, Path):
 
     def __init__(self, gamma_min: float = -13.3, gamma_max: float = 10.0, width: int = 16) -> None:
         super().__init__()
+        if not 1 <= width <= 1024 or not gamma_min < gamma_max:
+            raise PolicyError(
+                "a learned path needs gamma_min < gamma_max and 1 to 1024 hidden sigmoids; got "
+                f"{gamma_min}, {gamma_max} and {width}"
+            )
+
         self.gamma_min = gamma_min
         self.gamma_max = gamma_max
         self.linear = nn.Parameter(torch.zeros(()))
@@ -76,6 +83,9 @@ class LearnedGamma(nn.Module, Path):
 
     def log_snr_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return -0.5 * self.gamma_rate(t)
+
+    def snr_fall(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return 0.5 * self.gamma_rate(t) * torch.exp(-self.gamma(t))
 
     @torch.no_grad()
     def time_at(self, angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
