@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import PolicyError
-
-
-def twice_differentiable() -> AbstractContextManager[None]:
-    """Return a context in which networks are evaluated so that they can be differentiated twice.
-
-    PyTorch's fused attention has no second derivative; there it is written as matrix products.
-    Only the evaluation must stand inside, the derivatives may be taken after it.
-    """
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 def check_heads(network: str, width: int, n_heads: int) -> None:
