@@ -57,18 +57,18 @@ class ConditionalUnet1D(Backbone):
         super().__init__()
         dims = list(down_dims)
         _check_shapes(horizon, dims, kernel_size=kernel_size, n_groups=n_groups)
-        conv = (kernel_size, n_groups)
+        conv = {"kernel_size": kernel_size, "n_groups": n_groups}
         last = len(dims) - 1
 
         self.down = nn.ModuleList(
-            DownLevel(in_dim, out_dim, *conv, last=level == last)
+            DownLevel(in_dim, out_dim, **conv, last=level == last)
             for level, (in_dim, out_dim) in enumerate(pairwise([action_dim, *dims]))
         )
-        self.middle = nn.ModuleList(ResidualConvBlock(dims[-1], dims[-1], *conv) for _ in range(2))
+        self.middle = nn.ModuleList(ResidualConvBlock(dims[-1], dims[-1], **conv) for _ in range(2))
         self.up = nn.ModuleList(
-            UpLevel(in_dim, out_dim, *conv) for in_dim, out_dim in pairwise(reversed(dims))
+            UpLevel(in_dim, out_dim, **conv) for in_dim, out_dim in pairwise(reversed(dims))
         )
-        self.head = ConvBlock(dims[0], dims[0], *conv)
+        self.head = ConvBlock(dims[0], dims[0], **conv)
         self.output = Conv1d(dims[0], action_dim, 1)
 
         # For each residual block, in the order of evaluation: 2 C coefficients, and its length.
@@ -78,7 +78,7 @@ class ConditionalUnet1D(Backbone):
         self.lengths = [horizon >> level for level in levels for _ in range(2)]
 
         self.time = TimeEmbedding(
-            time_dim, 4 * time_dim, time_dim, activation=nn.Mish(), scale=time_scale
+            time_dim, 4 * time_dim, output_dim=time_dim, activation=nn.Mish(), scale=time_scale
         )
         self.time_film = nn.Linear(time_dim, sum(self.film_sizes))
         self.cond_film = nn.Linear(n_obs_steps * cond_dim, sum(self.film_sizes), bias=False)

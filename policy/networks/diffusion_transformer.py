@@ -51,12 +51,12 @@ class DiffusionTransformer(TokenNetwork):
         super().__init__()
         check_heads(type(self).__name__, width, n_heads)
         self.n_heads = n_heads
-        self.time = TimeEmbedding(time_dim, width, width, nn.SiLU())
-        self._add_condition(cond_dim, n_obs_steps, width, depth)
+        self.time = TimeEmbedding(time_dim, width, output_dim=width, activation=nn.SiLU())
+        self._add_condition(cond_dim, n_obs_steps, width=width, depth=depth)
 
         hidden = round(width * mlp_ratio)
-        blocks = (self.block(width, n_heads, hidden) for _ in range(depth))
-        self._add_tokens(action_dim, horizon, width, blocks)
+        blocks = (self.block(width, n_heads, hidden_dim=hidden) for _ in range(depth))
+        self._add_tokens(action_dim, horizon, width=width, blocks=blocks)
 
     @abstractmethod
     def _add_condition(self, cond_dim: int, n_obs_steps: int, width: int, depth: int) -> None:

@@ -20,7 +20,7 @@ class CrossAttentionBlock(TransformerBlock):
     """A DiT block with cross-attention between its two parts; arguments as there."""
 
     def __init__(self, width: int, n_heads: int, hidden_dim: int) -> None:
-        super().__init__(width, n_heads, hidden_dim)
+        super().__init__(width, n_heads, hidden_dim=hidden_dim)
         self.cross_norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
         self.cross_project = nn.Linear(width, width)

@@ -76,9 +76,9 @@ class Mixer(ModulatedTokens):
         time_dim: int = 128,
     ) -> None:
         super().__init__()
-        self.time = TimeEmbedding(time_dim, width, width, nn.SiLU())
-        self._add_condition(cond_dim, n_obs_steps, width, depth)
+        self.time = TimeEmbedding(time_dim, width, output_dim=width, activation=nn.SiLU())
+        self._add_condition(cond_dim, n_obs_steps, width=width, depth=depth)
 
-        hidden = round(width * mlp_ratio)
-        blocks = (MixerBlock(horizon, width, token_hidden_dim, hidden) for _ in range(depth))
-        self._add_tokens(action_dim, horizon, width, blocks)
+        sizes = {"token_hidden_dim": token_hidden_dim, "hidden_dim": round(width * mlp_ratio)}
+        blocks = (MixerBlock(horizon, width, **sizes) for _ in range(depth))
+        self._add_tokens(action_dim, horizon, width=width, blocks=blocks)

@@ -64,8 +64,8 @@ class ModulatedTokens(TokenNetwork):
 
     def _add_condition(self, cond_dim: int, n_obs_steps: int, width: int, depth: int) -> None:
         """Make the layers that read the observations."""
-        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, width)
-        self.modulation = Modulation(width, width, width, identity=modulation_identity(depth))
+        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, output_dim=width)
+        self.modulation = Modulation(width, width, width=width, identity=modulation_identity(depth))
 
     def _last_norm(self, width: int) -> nn.LayerNorm:
         return nn.LayerNorm(width, elementwise_affine=False)  # the modulations scale and shift

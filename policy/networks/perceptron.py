@@ -23,7 +23,9 @@ class ChunkPerceptron(Backbone):
         super().__init__()
         self.action_dim = action_dim
         self.horizon = horizon
-        self.time = TimeEmbedding(time_dim, 2 * time_dim, token_dim, activation=nn.SiLU())
+        self.time = TimeEmbedding(
+            time_dim, 2 * time_dim, output_dim=token_dim, activation=nn.SiLU()
+        )
 
     def _tokens_times(self, t: Times) -> Float[Tensor, "B flat"]:
         """Return the time embeddings of all tokens, side by side."""

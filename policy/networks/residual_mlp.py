@@ -89,11 +89,12 @@ class ResidualMLP(ChunkPerceptron):
         super().__init__(action_dim, horizon, time_dim=time_dim, token_dim=token_dim)
         self.shape = (width,)
         self.time_mix = nn.Linear(horizon * token_dim, time_embed_dim)
-        hidden = (width, width)
-        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, cond_embed_dim, hidden_dims=hidden)
+        self.cond = ConditionEmbedding(
+            cond_dim, n_obs_steps, output_dim=cond_embed_dim, hidden_dims=(width, width)
+        )
         # A shift at the input, (shift, scale, gate) for each block, (shift, scale) at the head.
         identity = (0.0, *(0.0, 1.0, 0.0) * depth, 0.0, 1.0)
-        self.modulation = Modulation(time_embed_dim, cond_embed_dim, width, identity=identity)
+        self.modulation = Modulation(time_embed_dim, cond_embed_dim, width=width, identity=identity)
 
         self.input = nn.Linear(horizon * action_dim, width, bias=False)
         self.blocks = nn.ModuleList(

@@ -71,7 +71,8 @@ class Transformer(TokenNetwork):
         self.memory: nn.Module = nn.Identity()
         if n_cond_layers:
             layers = (
-                EncoderBlock(width, n_heads, hidden, dropout=dropout) for _ in range(n_cond_layers)
+                EncoderBlock(width, n_heads, hidden_dim=hidden, dropout=dropout)
+                for _ in range(n_cond_layers)
             )
             self.memory = nn.Sequential(*layers, keys_values)
         else:
@@ -82,10 +83,10 @@ class Transformer(TokenNetwork):
         self.register_buffer("memory_mask", mask, persistent=False)
 
         blocks = (
-            DecoderBlock(width, n_heads, hidden, causal=causal, dropout=dropout)
+            DecoderBlock(width, n_heads, hidden_dim=hidden, causal=causal, dropout=dropout)
             for _ in range(depth)
         )
-        self._add_tokens(action_dim, horizon, width, blocks)
+        self._add_tokens(action_dim, horizon, width=width, blocks=blocks)
 
     def times(self, t: Times) -> Float[Tensor, "B #H E"]:
         """Return the memory's time token, or one for each token of the chunk.

@@ -130,7 +130,7 @@ class DecoderBlock(EncoderBlock):
     def __init__(
         self, width: int, n_heads: int, hidden_dim: int, causal: bool = False, dropout: float = 0.0
     ) -> None:
-        super().__init__(width, n_heads, hidden_dim, causal=causal, dropout=dropout)
+        super().__init__(width, n_heads, hidden_dim=hidden_dim, causal=causal, dropout=dropout)
         self.cross_norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
         self.cross_project = nn.Linear(width, width)
