@@ -31,10 +31,11 @@ from kinoise.policy import load_policy
 from kinoise.policy.build import build
 from kinoise.policy.checkpoint import read_meta
 from kinoise.policy.errors import PolicyError
-from kinoise.scripts import assembly, catalogue
-from kinoise.scripts.composing import compose
+from kinoise.scripts import assembly
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.progress import Progress
 from kinoise.scripts.evaluation import roll_out, summarise
-from kinoise.scripts.progress import Progress
 from kinoise.scripts.train import train
 
 NFES = (1, 2, 4, 8, 16)

@@ -24,7 +24,7 @@ from kinoise.envs.rollout import EpisodeResult, Recording
 from kinoise.envs.statistics import compare_rates, mean_interval, wilson_interval
 from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta
 from kinoise.scripts import assembly
-from kinoise.scripts.composing import compose
+from kinoise.scripts.command.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise
 
 BOUNDS = {"steps_outside": 0.99, "loss_of_success": 0.10}

@@ -25,9 +25,9 @@ from kinoise.policy.grids import Karras, UniformTime
 from kinoise.policy.samplers import Sampler
 from kinoise.policy.schedulers import SCHEDULERS
 from kinoise.policy.tables import run_table
-from kinoise.scripts import catalogue
 from kinoise.scripts.assembly import plain
-from kinoise.scripts.composing import compose
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
 
 NETWORKS = tuple(catalogue.groups()["network"])
 SOLVERS = ("ddpm", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc", "heun", "flow_euler", "flow_heun")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from .errors import UsageError
+from .command.errors import UsageError
 
 if TYPE_CHECKING:
     from kinoise.datasets.loader import Loaders, WindowLoader

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import UsageError
+from .command.errors import UsageError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import assembly
-from .progress import Progress
-from .report import write_metrics
+from .command.progress import Progress
+from .reporting.report import write_metrics
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

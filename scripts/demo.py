@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .composing import compose, quote
+from .command.composing import compose, quote
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly, likelihood
+from . import assembly, familiarity
 from .evaluation import representative, roll_out, summarise
-from .report import encode_mp4, write_metrics, write_report
+from .reporting.report import encode_mp4, write_metrics, write_report
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -81,7 +81,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         n_workers=cfg.n_workers,
     )
     # A mistake in what comes last is better known first.
-    compared = likelihood.training_data(cfg.familiarity, checkpoint) if cfg.likelihood else None
+    compared = familiarity.training_data(cfg.familiarity, checkpoint) if cfg.likelihood else None
     record = Recording(trajectories=compared is not None)
     episodes = roll(controller(sampler=sampler), label="evaluate", record=record)
     metrics = {
@@ -104,7 +104,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         actor = controller(sampler=sampler)
         roll = partial(roll, actor, record=record)
         policy = actor().sample.__self__
-        metrics["likelihood"] = likelihood.examine(cfg, compared, task, policy, episodes, roll)
+        metrics["likelihood"] = familiarity.examine(cfg, compared, task, policy, episodes, roll)
     return Evaluation(checkpoint, metrics, videos)
 
 
@@ -208,7 +208,7 @@ def _curves(checkpoint: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     tables = [_sweep_table(metrics["sweep"])] if metrics["sweep"] else []
-    return tables + ([likelihood.table(metrics["likelihood"])] if "likelihood" in metrics else [])
+    return tables + ([familiarity.table(metrics["likelihood"])] if "likelihood" in metrics else [])
 
 
 def _sweep_table(sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import assembly
-from .errors import UsageError, suggest
-from .progress import Progress
+from .command.errors import UsageError, suggest
+from .command.progress import Progress
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

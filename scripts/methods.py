@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import catalogue
-from .errors import UsageError, suggest
+from .command import catalogue
+from .command.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     from rich.console import Console
 
     if cfg.out is not None:
-        from .methods_page import page, read_figures
+        from .reporting.methods_page import page, read_figures
 
         figures = None if cfg.figures is None else read_figures(Path(cfg.figures))
         Path(cfg.out).write_text(page(figures), encoding="utf-8")

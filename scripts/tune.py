@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import assembly
-from .errors import UsageError
-from .progress import Progress
+from .command.errors import UsageError
+from .command.progress import Progress
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

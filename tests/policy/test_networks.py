@@ -22,7 +22,7 @@ from kinoise.policy.networks.dit_in_context import InContextDiT
 from kinoise.policy.networks.embeddings import sinusoidal_embedding
 from kinoise.policy.networks.residual_mlp import ResidualMLP
 from kinoise.policy.networks.transformer import Transformer
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 B, H, DA, TO, DC = 3, 8, 2, 2, 5
 

@@ -18,7 +18,7 @@ from kinoise.policy.paths import LinearFlow, Path, VEGeometric, VPLinear
 from kinoise.policy.schedulers import OWN, SCHEDULERS, SOLVERS, compile_table, noise_from
 from kinoise.policy.tables import Table, run_table
 from kinoise.policy.targets import Frame, frame
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 every_own = pytest.mark.parametrize("solver", list(OWN))
 #: Solvers that walk in the path's own time, and so differ from path to path.

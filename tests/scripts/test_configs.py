@@ -8,9 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from kinoise.policy.build import build
-from kinoise.scripts import assembly, catalogue
-from kinoise.scripts.composing import compose
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts import assembly
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.verbs import VERBS
 
 GROUPS = catalogue.groups()
 POLICY_SLOTS = (

@@ -24,7 +24,7 @@ from kinoise.policy.guidance import (
     PseudoInverse,
     prefix_weights,
 )
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 FILES = sorted((catalogue.config_folder() / "guidance").glob("*.yaml"))
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
-from .detection import auroc, auroc_interval
-from .errors import UsageError
-from .progress import Progress
+from .command.errors import UsageError
+from .command.progress import Progress
+from .reporting.corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
+from .reporting.detection import auroc, auroc_interval
 
 if TYPE_CHECKING:
     import torch

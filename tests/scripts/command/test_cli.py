@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from kinoise.scripts import cli, completion, errors
-from kinoise.scripts.composing import compose
-from kinoise.scripts.errors import UsageError
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts.command import cli, completion, errors
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.errors import UsageError
+from kinoise.scripts.command.verbs import VERBS
 
 HEAVY = ("torch", "mujoco", "hydra", "omegaconf", "numpy", "zarr", "diffusers", "rich", "yaml")
 
@@ -199,10 +199,10 @@ def test_help_names_every_verb_and_version_every_library(
 
 def test_help_and_completion_import_nothing_heavy() -> None:
     program = (
-        "import sys; from kinoise.scripts import cli, completion, help_text, verbs\n"
-        "cli.build_parser(); help_text.for_command()\n"
+        "import sys; from kinoise.scripts.command import cli, completion, help, verbs\n"
+        "cli.build_parser(); help.for_command()\n"
         "for verb in verbs.VERBS.values():\n"
-        "    help_text.for_verb(verb); completion.candidates(verb, 'a')\n"
+        "    help.for_verb(verb); completion.candidates(verb, 'a')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -210,7 +210,7 @@ def test_help_and_completion_import_nothing_heavy() -> None:
 
 
 def test_a_reader_that_leaves_early_causes_no_complaint() -> None:
-    command = [sys.executable, "-m", "kinoise.scripts.cli", "methods", "--cfg"]
+    command = [sys.executable, "-m", "kinoise.scripts.command.cli", "methods", "--cfg"]
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True)
@@ -247,5 +247,7 @@ def test_the_shell_gets_its_answer_from_the_command(tmp_path: Path) -> None:
         "COMP_POINT": str(len(line)),
         "COMP_TYPE": "9",
     }
-    subprocess.run([sys.executable, "-m", "kinoise.scripts.cli"], env=environment, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "kinoise.scripts.command.cli"], env=environment, check=False
+    )
     assert answer.read_text().strip() == "bench"

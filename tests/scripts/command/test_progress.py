@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from kinoise.scripts.progress import Progress, duration_text
+from kinoise.scripts.command.progress import Progress, duration_text
 
 
 class _Clock:

@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from kinoise.datasets.replay_buffer import ReplayBuffer
-from kinoise.scripts.cli import main
+from kinoise.scripts.command.cli import main
 
 
 def _complaint(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_in_one_line_and_keeps_what_was_there(
     """A real limit on the size of files stands in for a full disk."""
     out = tmp_path / "r"
     program = (
-        "import resource, signal, sys; from kinoise.scripts.cli import main;"
+        "import resource, signal, sys; from kinoise.scripts.command.cli import main;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
         "sys.exit(main(sys.argv[1:]))"

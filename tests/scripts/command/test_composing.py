@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from kinoise.scripts import catalogue
-from kinoise.scripts.composing import complete, compose, quote, to_yaml
-from kinoise.scripts.errors import UsageError
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import complete, compose, quote, to_yaml
+from kinoise.scripts.command.errors import UsageError
+from kinoise.scripts.command.verbs import VERBS
 
 FILES = {
     "train.yaml": """\

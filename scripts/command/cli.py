@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import completion, help_text
+from . import completion, help
 from .errors import UsageError, suggest, user_line
 from .verbs import VERBS, Verb
 
@@ -75,7 +75,7 @@ def _run(verb: Verb, words: Sequence[str], *, show_config: bool) -> int:
         print(to_yaml(config), end="")
         return 0
     module = importlib.import_module(f"kinoise.scripts.{verb.module}")
-    module.run(complete(config, help_text.usage(verb)))
+    module.run(complete(config, help.usage(verb)))
     return 0
 
 
@@ -89,7 +89,7 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
     bare = [word for word in words if not is_override(word)]
     if len(bare) > len(verb.positionals):
         extra = bare[len(verb.positionals)]
-        raise UsageError(f"what to do with '{extra}'? usage: {help_text.usage(verb)}")
+        raise UsageError(f"what to do with '{extra}'? usage: {help.usage(verb)}")
     overrides = [word for word in words if is_override(word)]
     for positional, word in zip(verb.positionals, bare, strict=False):
         if positional.choices and word not in positional.choices:
@@ -111,7 +111,7 @@ class _Parser(argparse.ArgumentParser):
     verb: Verb | None = None
 
     def format_help(self) -> str:
-        return help_text.for_verb(self.verb) if self.verb else help_text.for_command()
+        return help.for_verb(self.verb) if self.verb else help.for_command()
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -121,7 +121,7 @@ class _Version(argparse.Action):
     """Print the versions that a report of a fault needs, and stop."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(help_text.versions())
+        print(help.versions())
         parser.exit()
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..command.files import write_atomically
 from .charts import Series, line_chart, number_text
-from .files import write_atomically
 from .video import encode_mp4
 
 __all__ = ["encode_mp4", "write_metrics", "write_report"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinoise.scripts.cli import main
-from kinoise.scripts.corruption import CORRUPTIONS, UNSEEN, Scale
-from kinoise.scripts.detection import auroc, auroc_interval
-from kinoise.scripts.likelihood import Windows
+from kinoise.scripts.command.cli import main
+from kinoise.scripts.familiarity import Windows
+from kinoise.scripts.reporting.corruption import CORRUPTIONS, UNSEEN, Scale
+from kinoise.scripts.reporting.detection import auroc, auroc_interval
 
 SMALL = [
     "policy.network.width=32",
