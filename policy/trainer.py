@@ -24,6 +24,7 @@ from .checkpoint import (
 from .diffusion_policy import DiffusionPolicy
 from .errors import PolicyError, unknown_name
 from .interrupt import stop_at_interrupt
+from .loggers import LoggerFactory
 from .training_log import TrainingLog
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -54,6 +55,7 @@ class Trainer:
         checkpoint_minutes: wall time between checkpoints.
         evaluate_every: steps between scored checkpoints; 0 scores only the last.
         best_by: the metric that chooses the best checkpoint, "success" or "score".
+        logger: factory of what shows the curves besides metrics.jsonl (see `loggers`).
         rate_factors: factor of a parameter's learning rate by its name, where it is not 1 (see
             `networks.scaling`).
     """
@@ -78,6 +80,7 @@ class Trainer:
         checkpoint_minutes: float = 5.0,
         evaluate_every: int = 0,
         best_by: str = "success",
+        logger: LoggerFactory | None = None,
         rate_factors: Mapping[str, float] | None = None,
     ) -> None:
         from diffusers.training_utils import EMAModel
@@ -87,6 +90,7 @@ class Trainer:
         self.clip_norm, self.accumulation, self.seed = clip_norm, accumulation, seed
         self.log_every, self.checkpoint_minutes = log_every, checkpoint_minutes
         self.evaluate_every, self.best_by = evaluate_every, best_by
+        self.logger = logger
         self.device = policy.normalizer.get_buffer("scale:action").device
         self.autocast = _autocast(precision, self.device)
         self.parameters = dict(policy.named_parameters())
@@ -127,7 +131,7 @@ class Trainer:
         """
         self.policy.train()
         saved = time.monotonic()
-        with TrainingLog(self.folder, self.step) as log, stop_at_interrupt() as stop:
+        with TrainingLog(self.folder, self.step, self.logger) as log, stop_at_interrupt() as stop:
             while self.step < self.n_steps and not stop.requested:
                 loss, norm = self._train_step(batches)
                 logged = self.step % self.log_every == 0 or self.step == self.n_steps
