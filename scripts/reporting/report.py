@@ -65,6 +65,12 @@ TILES = (
     _Tile("nfe", "Network evaluations", note=("sampler", "a chunk, {}")),
 )
 
+#: What the two headline figures mean.
+MEANINGS = (
+    "Success: the share of episodes in which the task was solved at some step. "
+    "Score: how near to solved an episode came at its best, from 0 to 1."
+)
+
 
 def write_report(
     path: str | Path,
@@ -203,6 +209,7 @@ def _episodes(episodes: Sequence[Mapping[str, Any]]) -> str:
     outcomes = "".join(_outcome(episode) for episode in episodes if "success" in episode)
     count = sum(bool(episode.get("success")) for episode in episodes)
     note = f"{count} of {len(episodes)} succeeded; a hollow square is a failure."
+    note += f" {MEANINGS}"
     strip = f'<p class="note">{note}</p><div class="outcomes">{outcomes}</div>' if outcomes else ""
     return f"<h2>Every episode</h2>{strip}{_table(columns, rows)}"
 
