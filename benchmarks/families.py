@@ -35,6 +35,7 @@ from kinoise.scripts import assembly
 from kinoise.scripts.command import catalogue
 from kinoise.scripts.command.composing import compose
 from kinoise.scripts.command.progress import Progress
+from kinoise.scripts.command.settings import settings_of
 from kinoise.scripts.evaluation import roll_out, summarise
 from kinoise.scripts.train import train
 
@@ -116,10 +117,10 @@ def trained(task: str, family: str, arguments: argparse.Namespace) -> Path:
     last = run / "checkpoints" / "last"
     cfg.run = str(run)
     if not last.exists():
-        train(cfg)
+        train(settings_of("train", cfg))
     elif read_meta(last)["step"] < cfg.trainer.n_steps:
         cfg.resume = True
-        train(cfg)
+        train(settings_of("train", cfg))
     return run
 
 

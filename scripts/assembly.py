@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from .command.errors import UsageError
+from .command.nodes import check_node
+from .command.settings import plain as plain
 
 if TYPE_CHECKING:
     from kinoise.datasets.loader import Loaders, WindowLoader
@@ -18,14 +21,101 @@ if TYPE_CHECKING:
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as resolved dicts, lists and scalars."""
-    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return tree
+#: What torch and arithmetic raise where sizes do not fit together.
+BUILD_FAULTS = (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError)
+#: Parameters of a policy's parts that follow from the data set and from one another.
+GIVEN = {
+    "policy": ("obs_shapes", "action_dim"),
+    "policy.encoder": ("shapes",),
+    "policy.encoder.state": ("shapes",),
+    "policy.encoder.image": ("shapes",),
+    "policy.network": ("action_dim", "horizon", "cond_dim", "n_obs_steps"),
+}
 
 
-def open_data(cfg: DictConfig) -> ReplayBuffer:
-    """Open the data set of a training configuration and hold it to the task's environment.
+@dataclass(frozen=True)
+class Choices:
+    """What a verb may choose anew for a trained policy; None leaves the checkpoint's own."""
+
+    sampler: Mapping[str, Any] | None = None
+    guidance: Sequence[Any] | None = None
+
+    def checked(self) -> Choices:
+        """Return the choices held to the constructors that they will be given to.
+
+        Raises:
+            UsageError: a setting that one of them does not have or allow.
+        """
+        if self.sampler is not None and "_target_" not in self.sampler:
+            raise UsageError("policy.sampler is no sampler; choose one by sampler=NAME")
+        return Choices(
+            check_node(self.sampler, "policy.sampler"), check_node(self.guidance, "policy.guidance")
+        )
+
+
+def check_policy(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a policy's configuration node held to the constructors that it names.
+
+    Raises:
+        UsageError: a setting that one of them does not have or allow.
+    """
+    checked: dict[str, Any] = check_node(node, "policy", GIVEN)
+    return checked
+
+
+def check_base_network(node: Mapping[str, Any], base: Mapping[str, Any] | None) -> None:
+    """Hold the settings at which a learning rate was tuned to those that the network has.
+
+    Raises:
+        UsageError: a setting that the network does not have or allow.
+    """
+    if base is not None:
+        check_node(
+            {**node["network"], **base}, "base_network", {"base_network": GIVEN["policy.network"]}
+        )
+
+
+def refuse_jumps(policy: DiffusionPolicy) -> None:
+    """Refuse a solver that jumps to the data on a policy whose estimates are means.
+
+    Raises:
+        UsageError: the sampler's solver is for consistency models, and the policy is none.
+    """
+    from kinoise.policy.schedulers import SOLVERS
+
+    solver = getattr(policy.sampler, "solver", None)
+    if solver is None or not SOLVERS[solver].jumps or getattr(policy.objective, "jumps", False):
+        return
+    raise UsageError(
+        f"sampler '{solver}' is for policies that jump to the data, and this one predicts means; "
+        "choose another sampler, such as sampler=ddim"
+    )
+
+
+def check_choices(
+    checkpoint: Path, choices: Choices, n_action_steps: int | None = None
+) -> DiffusionPolicy:
+    """Return the policy with other choices, before a process is started that would fail on them.
+
+    Raises:
+        UsageError, PolicyError: they do not fit the policy.
+    """
+    from kinoise.policy import load_policy
+
+    try:
+        policy = load_policy(checkpoint, sampler=choices.sampler, guidance=choices.guidance)
+    except BUILD_FAULTS as error:
+        raise UsageError(f"the policy cannot take these settings: {error}") from error
+    refuse_jumps(policy)
+    set_action_steps(policy, n_action_steps)
+    return policy
+
+
+def open_data(cfg: Any) -> ReplayBuffer:
+    """Open the data set of a training's settings and hold it to the task's environment.
+
+    Args:
+        cfg: the settings, or the configuration that a checkpoint keeps of them.
 
     Raises:
         UsageError: there is no data set at the path.
@@ -46,7 +136,7 @@ def open_data(cfg: DictConfig) -> ReplayBuffer:
     return buffer
 
 
-def env_shapes(cfg: DictConfig) -> dict[str, tuple[int, ...]] | None:
+def env_shapes(cfg: Any) -> dict[str, tuple[int, ...]] | None:
     """Return observation key -> shape and "action" -> shape of the task, None without an env."""
     if cfg.task.env is None:
         return None
@@ -70,28 +160,16 @@ def make_env(task: DictConfig) -> Any:
     return instantiate(task.env)
 
 
-def task_of(cfg: DictConfig, checkpoint: Path) -> DictConfig:
-    """Return the task that a verb's configuration names, else the one a checkpoint learned."""
+def task_of(cfg: Any, checkpoint: Path) -> DictConfig:
+    """Return the task that a verb's settings name, else the one a checkpoint learned."""
     from kinoise.policy.checkpoint import read_config
 
-    task: DictConfig | None = cfg.get("task")
+    task: DictConfig | None = cfg.task
     return task or OmegaConf.create(dict(read_config(checkpoint)["task"]))
 
 
-def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
-    """Return the sampler that a verb's configuration names, None for the checkpoint's own."""
-    node = OmegaConf.select(cfg, "policy.sampler")
-    return None if node is None else plain(node)
-
-
-def guidance_of(cfg: DictConfig) -> list[Any] | None:
-    """Return the guidance that a verb's configuration names, None for the checkpoint's own."""
-    node = OmegaConf.select(cfg, "policy.guidance")
-    return None if node is None else list(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
-
-
-def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
-    """Return the training and validation loaders of a configuration."""
+def load_windows(cfg: Any, buffer: ReplayBuffer) -> Loaders:
+    """Return the training and validation loaders of a training's settings."""
     from hydra.utils import instantiate
 
     from kinoise.datasets.loader import load_windows
@@ -100,13 +178,13 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
     # the end of a short episode, is never learnt as a place to plan from.
     pad_after = cfg.data.pad_after
     if pad_after is None:
-        pad_after = cfg.policy.horizon - cfg.policy.n_obs_steps
+        pad_after = cfg.policy["horizon"] - cfg.policy["n_obs_steps"]
     return load_windows(
         buffer,
         obs_keys=list(cfg.task.obs_keys),
-        n_obs_steps=cfg.policy.n_obs_steps,
-        horizon=cfg.policy.horizon,
-        n_action_steps=cfg.policy.n_action_steps,
+        n_obs_steps=cfg.policy["n_obs_steps"],
+        horizon=cfg.policy["horizon"],
+        n_action_steps=cfg.policy["n_action_steps"],
         batch_size=cfg.data.batch_size,
         seed=cfg.seed,
         padding=cfg.data.padding,
@@ -136,7 +214,11 @@ def build_policy(
     from kinoise.policy.build import build
 
     torch.manual_seed(seed)
-    policy: DiffusionPolicy = build(node)
+    try:
+        policy: DiffusionPolicy = build(node)
+    except BUILD_FAULTS as error:
+        raise UsageError(f"no policy can be built of these settings: {error}") from error
+    refuse_jumps(policy)
     statistics = compute_statistics(buffer, policy.normalizer.keys)
     if loader.symmetry is not None:
         statistics = loader.symmetry.both(statistics, loader.steps)
@@ -178,8 +260,18 @@ def load_controller(
     guidance: Sequence[Any] | None = None,
     batch_size: int = 1,
     device: str = "cpu",
+    n_action_steps: int | None = None,
 ) -> RecedingHorizonController:
-    """Load a checkpoint as a controller that computes on one thread, reproducibly."""
+    """Load a checkpoint as a controller that computes on one thread, reproducibly.
+
+    Args:
+        checkpoint: its folder, or that of its run.
+        sampler: another sampler than the stored one, as a configuration node.
+        guidance: other edits of the x_0 estimate than the stored ones, as nodes.
+        batch_size: rows of every call of the policy.
+        device: where the policy computes.
+        n_action_steps: Ta, actions executed of a chunk; None for the policy's own.
+    """
     import torch
 
     from kinoise.policy import load_policy
@@ -188,7 +280,30 @@ def load_controller(
     # The number of threads changes the rounding of a matmul, and so the episodes.
     torch.set_num_threads(1)
     policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
+    set_action_steps(policy, n_action_steps)
     return RecedingHorizonController.of(policy, batch_size)
+
+
+def set_action_steps(policy: DiffusionPolicy, n_action_steps: int | None) -> None:
+    """Let a policy execute another number of actions of each chunk; None leaves its own.
+
+    Raises:
+        UsageError: the chunk is too short, or the policy was trained to start from the rest of it.
+    """
+    if n_action_steps is None or n_action_steps == policy.n_action_steps:
+        return
+    most = policy.horizon - policy.n_obs_steps + 1
+    if n_action_steps > most:
+        raise UsageError(
+            f"n_action_steps is {n_action_steps}; a chunk of {policy.horizon} steps after "
+            f"{policy.n_obs_steps} observations holds {most} to execute; give 1 to {most}"
+        )
+    if policy.path.has_base:
+        raise UsageError(
+            f"this policy starts from what {policy.n_action_steps} executed steps leave of a "
+            "chunk; leave n_action_steps as trained"
+        )
+    policy.n_action_steps = n_action_steps
 
 
 def controller_factory(checkpoint: str | Path, **choices: Any) -> Any:

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 from . import assembly
+from .command.places import check_folder
 from .command.progress import Progress
+from .command.values import Above, AtMost, Positive, Seed
 from .reporting.report import write_metrics
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/control.yaml`."""
+
+    checkpoint: Path
+    seconds: Positive
+    first_seed: Seed
+    rate_hz: Annotated[float, Above(0), AtMost(10_000)] | None
+    out: Path | None
+    task: Any = None
+    policy: assembly.Choices = field(default_factory=assembly.Choices)
 
 
-def run(cfg: DictConfig) -> None:
+def run(settings: Settings) -> None:
     """Control in real time and print deadline misses and latency percentiles."""
-    control(cfg)
+    control(settings)
 
 
-def control(cfg: DictConfig) -> dict[str, Any]:
+def control(cfg: Settings) -> dict[str, Any]:
     """Control in real time; write control.json and return what it says."""
     import numpy as np
 
     from kinoise.policy.checkpoint import find_checkpoint
     from kinoise.policy.control.pacing import run_paced
 
+    choices = cfg.policy.checked()
     checkpoint = find_checkpoint(cfg.checkpoint)
+    out = cfg.checkpoint if cfg.out is None else cfg.out
+    check_folder("out", out)
     task = assembly.task_of(cfg, checkpoint)
     rate = float(cfg.rate_hz or task.control_rate_hz)
-    controller = assembly.load_controller(
-        str(checkpoint), assembly.sampler_of(cfg), assembly.guidance_of(cfg)
-    )
+    assembly.check_choices(checkpoint, choices)
+    controller = assembly.load_controller(str(checkpoint), choices.sampler, choices.guidance)
     env = assembly.make_env(task)()
     n_ticks = max(1, round(cfg.seconds * rate))
     seed, step, solved, episodes = int(cfg.first_seed), 0, 0, 0
@@ -71,7 +86,6 @@ def control(cfg: DictConfig) -> dict[str, Any]:
         "solved": solved,
     }
     _print_summary(result)
-    out = Path(cfg.out) if cfg.out is not None else Path(cfg.checkpoint)
     write_metrics(out / "control.json", result)
     return result
 

@@ -5,34 +5,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-from . import assembly
-from .command.errors import UsageError, suggest
+from .command.errors import UsageError
+from .command.places import check_folder
 from .command.progress import Progress
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-FORMATS = ("diffusion_policy",)
+from .command.settings import plain
+from .command.values import Positive
 
 
-def run(cfg: DictConfig) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/import.yaml` and `configs/origin`."""
+
+    source: Path
+    out: Path
+    format: Literal["diffusion_policy"]
+    keys: tuple[str, ...] | None
+    overwrite: bool
+    control_rate_hz: Positive | None
+    env_id: str | None
+    action_meaning: Literal["absolute", "relative"] | None
+    action_units: str | None
+    action_low: tuple[float, ...] | None
+    action_high: tuple[float, ...] | None
+    derived: Mapping[str, tuple[str, int, int]]
+
+    def __post_init__(self) -> None:
+        if self.out.resolve() == self.source.resolve():
+            raise UsageError("out is the source itself; name another path")
+
+
+def run(settings: Settings) -> None:
     """Import `source` to `out`; an import that is killed leaves nothing behind."""
     from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
 
-    settings = assembly.plain(cfg)
-    name = settings.pop("format")
-    if name not in FORMATS:
-        hint = suggest(name, FORMATS) or ";"
-        raise UsageError(f"no format named '{name}'{hint} formats: {', '.join(FORMATS)}")
-    derived = {key: tuple(part) for key, part in settings.pop("derived").items()}
+    check_folder("out", settings.out)
+    choices = plain(settings)
+    del choices["format"]
+    choices["derived"] = settings.derived
     with Progress("import", 100, "%") as progress:
         report = import_diffusion_policy(
-            settings.pop("source"),
-            settings.pop("out"),
-            derived=derived,
-            **settings,
+            choices.pop("source"),
+            choices.pop("out"),
+            **choices,
             progress=lambda done, total: progress.update(round(100 * done / max(1, total))),
         )
     print(f"{report.n_episodes} episodes, {report.n_steps} steps: {', '.join(report.keys)}")

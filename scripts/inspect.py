@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from .command.places import check_file
 
 
-def run(cfg: DictConfig) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/inspect.yaml`."""
+
+    data: Path
+    plot: Path | Literal[False] | None
+
+
+def run(settings: Settings) -> None:
     """Print the report on the data set and draw it."""
     from kinoise.datasets.inspection import inspect
     from kinoise.datasets.plotting import plot
 
-    print(inspect(cfg.data).to_text())
-    if cfg.plot is not False:
-        drawing = Path(cfg.plot or Path(cfg.data).with_suffix(".png"))
-        plot(cfg.data, drawing)
+    drawing = settings.plot
+    if drawing is None:
+        drawing = settings.data.with_suffix(".png")
+    if drawing is not False:
+        check_file("plot", drawing)
+    print(inspect(settings.data).to_text())
+    if drawing is not False:
+        plot(settings.data, drawing)
         print(f"plot {drawing}")

@@ -2,100 +2,270 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from . import assembly
 from .command.errors import UsageError
-from .command.progress import Progress
+from .command.files import set_aside
+from .command.nodes import check_arguments, check_node
+from .command.places import check_folder
+from .command.progress import Progress, say
+from .command.settings import plain
+from .command.values import (
+    AtLeast,
+    AtMost,
+    Below,
+    Count,
+    DeviceName,
+    Environments,
+    NonNegative,
+    Positive,
+    Seed,
+    Workers,
+)
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from kinoise.policy.trainer import Evaluate, Trainer
 
+Part = Annotated[float, AtLeast(0), Below(1)]
+#: What the signature of `Trainer` does not say of its settings.
+TRAINER: dict[str, Any] = {
+    "n_steps": Count,
+    "learning_rate": Positive,
+    "betas": tuple[Part, Part],
+    "weight_decay": Annotated[float, AtLeast(0)],
+    "warmup_steps": NonNegative,
+    "clip_norm": Positive,
+    "accumulation": Count,
+    "ema_decay": Part,
+    "precision": Literal["auto", "float32", "bfloat16"],
+    "log_every": Count,
+    "checkpoint_minutes": Positive,
+    "evaluate_every": NonNegative,
+    "best_by": Literal["success", "score"],
+}
+#: Parameters of `Trainer` that are settings of the whole training.
+GIVEN = {"trainer": ("policy", "config", "folder", "seed", "rate_factors", "logger")}
+#: What a training writes into its run's folder.
+RECORDS = ("checkpoints", "metrics.jsonl", "tensorboard")
 
-def run(cfg: DictConfig) -> None:
-    """Train as configured; Ctrl-C leaves a checkpoint that `resume=true` continues from."""
-    train(cfg)
+
+@dataclass(frozen=True)
+class Data:
+    """The demonstrations, and how windows are cut from them."""
+
+    path: Path
+    batch_size: Count
+    n_episodes: Count | None
+    validation_fraction: Part
+    use_symmetry: bool
+    pad_after: NonNegative | None
+    padding: Literal["repeat", "mask"]
 
 
-def train(cfg: DictConfig) -> Path:
-    """Train as configured and return the run's folder."""
+@dataclass(frozen=True)
+class Rollouts:
+    """The episodes that score a checkpoint."""
+
+    n_episodes: NonNegative
+    n_envs: Environments
+    n_workers: Workers
+    first_seed: Seed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/train.yaml`."""
+
+    task: Any
+    policy: Mapping[str, Any]
+    trainer: Mapping[str, Any]
+    data: Data
+    evaluation: Rollouts
+    seed: Seed
+    run: Path
+    resume: bool
+    overwrite: bool
+    device: DeviceName
+    n_threads: Annotated[int, AtLeast(1), AtMost(1024)]
+    base_network: Mapping[str, Any] | None
+    logger: Mapping[str, Any] | None = None
+    family: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            raise UsageError("resume=true continues a run and overwrite=true replaces it; give one")
+
+
+def run(settings: Settings) -> Mapping[str, Any]:
+    """Train as configured and return the figures of the last checkpoint.
+
+    Ctrl-C leaves a checkpoint that `resume=true` continues from.
+    """
+    from kinoise.policy.checkpoint import read_meta
+    from kinoise.policy.training_log import read_log
+
+    folder = train(settings)
+    meta = read_meta(folder / "checkpoints" / "last")
+    losses = [record["loss"] for record in read_log(folder / "metrics.jsonl") if "loss" in record]
+    return {"step": meta["step"], "loss": losses[-1], **meta["metrics"]}
+
+
+def train(settings: Settings) -> Path:
+    """Train as configured and return the run's folder.
+
+    Raises:
+        UsageError: the settings do not fit the data, each other, or what the run's folder holds;
+            nothing is changed then.
+    """
     import torch
 
-    torch.set_num_threads(cfg.n_threads)
-    buffer = assembly.open_data(cfg)
-    loaders = assembly.load_windows(cfg, buffer)
-    node = assembly.fill_dimensions(assembly.plain(cfg.policy), buffer, list(cfg.task.obs_keys))
-    policy = assembly.build_policy(node, buffer, loaders.train, cfg.seed, cfg.device)
-    trainer = _trainer(cfg, policy, {**assembly.plain(cfg), "policy": node})
+    settings = check(settings)
+    _check_run(settings)
+    torch.set_num_threads(settings.n_threads)
+    buffer = assembly.open_data(settings)
+    loaders = assembly.load_windows(settings, buffer)
+    node = assembly.fill_dimensions(settings.policy, buffer, list(settings.task.obs_keys))
+    policy = assembly.build_policy(node, buffer, loaders.train, settings.seed, settings.device)
+    trainer = _trainer(settings, policy, {**plain(settings), "policy": node})
+    evaluate = _evaluate(settings)
     n_parameters = sum(p.numel() for p in policy.parameters())
-    print(
+    say(
         f"{buffer.n_episodes} episodes, {buffer.n_steps} steps -> {len(loaders.train.windows)} "
-        f"windows; {n_parameters / 1e6:.2f} M parameters; run {cfg.run}"
+        f"windows; {n_parameters / 1e6:.2f} M parameters; run {settings.run}"
     )
-    with Progress("train", cfg.trainer.n_steps, "steps", start=trainer.step) as progress:
+    with set_aside(settings.run, RECORDS, replaced_by="checkpoints/last", keep=settings.resume):
+        last = _fit(trainer, loaders.train.batch, evaluate)
+    if trainer.step < trainer.n_steps:
+        say(f"stopped at step {trainer.step}; continue with resume=true run={settings.run}")
+        raise KeyboardInterrupt
+    say(f"checkpoint {last}")
+    return settings.run
+
+
+def _fit(trainer: Trainer, batches: Any, evaluate: Evaluate | None) -> Path:
+    with Progress("train", trainer.n_steps, "steps", start=trainer.step) as progress:
 
         def on_step(step: int, loss: float | None) -> None:
             facts = {} if loss is None else {"loss": f"{loss:.4f}"}
             progress.update(step, **facts)
 
-        last = trainer.fit(loaders.train.batch, evaluate=_evaluate(cfg), on_step=on_step)
-    if trainer.step < trainer.n_steps:
-        print(f"stopped at step {trainer.step}; continue with resume=true run={cfg.run}")
-        raise KeyboardInterrupt
-    print(f"checkpoint {last}")
-    return Path(cfg.run)
+        return trainer.fit(batches, evaluate=evaluate, on_step=on_step)
 
 
-def _trainer(cfg: DictConfig, policy: Any, config: Mapping[str, Any]) -> Trainer:
+def check(settings: Settings) -> Settings:
+    """Return the settings held to the constructors that they will be given to.
+
+    Raises:
+        UsageError: a setting that one of them does not have or allow.
+    """
+    from dataclasses import replace
+
     from kinoise.policy.trainer import Trainer
 
-    folder = Path(cfg.run)
-    if (folder / "checkpoints" / "last").exists() and not cfg.resume:
-        if not cfg.overwrite:
-            raise UsageError(
-                f"run '{folder}' exists; continue it with resume=true, replace it with "
-                "overwrite=true, or name another with run=..."
-            )
-        shutil.rmtree(folder / "checkpoints")
-    base = None if cfg.base_network is None else assembly.plain(cfg.base_network)
+    policy = assembly.check_policy(settings.policy)
+    assembly.check_base_network(policy, settings.base_network)
+    trainer = check_arguments(Trainer, settings.trainer, "trainer", given=GIVEN, hints=TRAINER)
+    _check_logger(settings.logger)
+    return replace(settings, policy=policy, trainer=trainer)
+
+
+def _check_run(settings: Settings) -> None:
+    """Hold the settings to what stands in the run's folder."""
+    check_folder("run", settings.run)
+    last = settings.run / "checkpoints" / "last"
+    if settings.resume and not last.exists():
+        raise UsageError(f"nothing to resume in '{settings.run}'; train it without resume=true")
+    if last.exists() and not (settings.resume or settings.overwrite):
+        raise UsageError(
+            f"run '{settings.run}' exists; continue it with resume=true, replace it with "
+            "overwrite=true, or name another with run=..."
+        )
+
+
+def _check_logger(node: Mapping[str, Any] | None) -> None:
+    """Hold a logger's node to its constructor, and say at once what is not installed.
+
+    Raises:
+        UsageError: a setting that it does not have.
+        PolicyError: its package is not installed.
+    """
+    from kinoise.policy.loggers import EXTRAS, require
+
+    check_node(node, "logger", {"logger": ("folder", "resume_at")})
+    module = str((node or {}).get("_target_", "")).rpartition(".")[2].lower()
+    if module in EXTRAS:
+        require(module)
+
+
+def _trainer(settings: Settings, policy: Any, config: Mapping[str, Any]) -> Trainer:
+    from hydra.utils import instantiate
+
+    from kinoise.policy.trainer import Trainer
+
+    logger = None if settings.logger is None else instantiate(settings.logger)
     trainer = Trainer(
         policy,
         config,
-        folder,
-        seed=cfg.seed,
-        rate_factors=assembly.rate_factors(config["policy"], policy, base),
-        **assembly.plain(cfg.trainer),
+        settings.run,
+        seed=settings.seed,
+        logger=logger,
+        rate_factors=assembly.rate_factors(config["policy"], policy, settings.base_network),
+        **settings.trainer,
     )
-    if cfg.resume:
-        trainer.resume(folder / "checkpoints" / "last")
+    if settings.resume:
+        trainer.resume(settings.run / "checkpoints" / "last")
     return trainer
 
 
-def _evaluate(cfg: DictConfig) -> Evaluate | None:
+def _evaluate(settings: Settings) -> Evaluate | None:
     """Return the function that scores a checkpoint by rollouts, or None where there are none."""
-    if cfg.task.env is None or cfg.evaluation.n_episodes == 0:
+    if settings.task.env is None or settings.evaluation.n_episodes == 0:
         return None
     from .evaluation import roll_out, summarise
 
-    make_env = assembly.make_env(cfg.task)
+    make_env = assembly.make_env(settings.task)
 
     def evaluate(checkpoint: Path) -> Mapping[str, float]:
-        episodes = roll_out(
-            make_env,
-            assembly.controller_factory(checkpoint),
-            label=f"evaluate {checkpoint.name}",
-            **assembly.plain(cfg.evaluation),
-        )
+        with _interruptible(checkpoint):
+            episodes = roll_out(
+                make_env,
+                assembly.controller_factory(checkpoint),
+                label=f"evaluate {checkpoint.name}",
+                **plain(settings.evaluation),
+            )
         summary = summarise(episodes)
-        print(
+        say(
             f"{checkpoint.name}: success {summary['success']:.3f}, score {summary['score']:.3f} "
             f"over {summary['n_episodes']} episodes"
         )
         return {"success": summary["success"], "score": summary["score"]}
 
     return evaluate
+
+
+@contextmanager
+def _interruptible(checkpoint: Path) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the scoring of a checkpoint at once: it is on disk already.
+
+    In its own loop the trainer takes them as a request to stop after the step.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, signal.default_int_handler) for each in signals}
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped while {checkpoint.name} was scored; continue with resume=true")
+        raise
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

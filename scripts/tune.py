@@ -6,38 +6,63 @@ The network stays as it is: the new table is stored with a copy of the checkpoin
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import assembly
 from .command.errors import UsageError
+from .command.places import check_folder
 from .command.progress import Progress
+from .command.values import Count, Seed
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
     from torch import Tensor
 
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
 
-def run(cfg: DictConfig) -> None:
-    """Search, print the errors of the grids and write the checkpoint with the best one."""
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/tune.yaml`."""
+
+    checkpoint: Path
+    policy: assembly.Choices
+    n_steps: Count
+    out: Path | None
+    overwrite: bool
+    data: Path | None
+    n_chunks: Count
+    n_tables: Count
+    seed: Seed
+
+
+def run(cfg: Settings) -> None:
+    """Search, print the errors of the grids and write the checkpoint with the best one.
+
+    Raises:
+        UsageError: `out` is taken, or the policy cannot be tuned.
+    """
     import torch
 
-    from kinoise.policy import load_policy
     from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta, save_checkpoint
     from kinoise.policy.grid_search import search_grid
     from kinoise.policy.samplers import Sampler
 
+    choices = cfg.policy.checked()
+    if choices.sampler is None:
+        raise UsageError("'tune' needs a sampler whose grid it can search; give sampler=dpmpp_2m")
     checkpoint = find_checkpoint(cfg.checkpoint)
-    policy = load_policy(checkpoint)
+    out = assembly.run_folder(checkpoint) / f"tuned_n{cfg.n_steps}" if cfg.out is None else cfg.out
+    _check_out(out, checkpoint, overwrite=cfg.overwrite)
+    policy = assembly.check_choices(checkpoint, assembly.Choices())
     if policy.path.has_base:
         raise UsageError("this policy starts from its previous chunk; only others can be tuned")
     config = read_config(checkpoint)
     obs = _observations(cfg, config)
     generator = torch.Generator().manual_seed(cfg.seed)
     noise = torch.randn(cfg.n_chunks, policy.horizon, policy.action_dim, generator=generator)
-    node = assembly.plain(cfg.policy.sampler)
+    node = dict(choices.sampler)
     began = time.monotonic()
     with Progress("tune", cfg.n_tables, "grids") as progress:
         search = search_grid(
@@ -58,7 +83,6 @@ def run(cfg: DictConfig) -> None:
         "grid": {"_target_": "kinoise.policy.grids.Explicit", "times": list(search.grid.times)},
     }
     policy.set_sampler(Sampler(node["solver"], cfg.n_steps, search.grid, node["options"]))
-    out = Path(cfg.out) if cfg.out else assembly.run_folder(checkpoint) / f"tuned_n{cfg.n_steps}"
     save_checkpoint(
         out,
         config={**config, "policy": {**config["policy"], "sampler": node}},
@@ -70,13 +94,31 @@ def run(cfg: DictConfig) -> None:
     print(f"checkpoint {out}")
 
 
-def _observations(cfg: DictConfig, config: dict[str, Any]) -> dict[str, Tensor]:
+def _check_out(out: Path, checkpoint: Path, *, overwrite: bool) -> None:
+    """Hold `out` to a place that is free, or to another checkpoint that may be replaced.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not out.exists():
+        check_folder("out", out)
+        return
+    if not (out / "policy.safetensors").is_file() or out.is_symlink():
+        raise UsageError(f"out: '{out}' is no checkpoint, so it is not replaced; name another path")
+    if out.resolve() == checkpoint.resolve():
+        raise UsageError(f"out: '{out}' is the checkpoint that is tuned; name another path")
+    if not overwrite:
+        raise UsageError(f"out: '{out}' exists; replace it with overwrite=true, or name another")
+
+
+def _observations(cfg: Settings, config: dict[str, Any]) -> dict[str, Tensor]:
     """Return observations of as many windows as chunks are asked for, drawn by the seed."""
     from omegaconf import OmegaConf
 
     trained = OmegaConf.create(config)
-    trained.data.path = cfg.data or trained.data.path
-    trained.data.batch_size, trained.seed = cfg.n_chunks, cfg.seed
+    trained.data.path = str(cfg.data or trained.data.path)
+    trained.data.batch_size = cfg.n_chunks
+    trained.seed = cfg.seed
     buffer = assembly.open_data(trained)
     observations: dict[str, Tensor] = assembly.load_windows(trained, buffer).train.batch(0)["obs"]
     return observations

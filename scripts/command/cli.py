@@ -64,18 +64,26 @@ def _dispatch(argv: list[str]) -> int:
         if word.startswith("-"):
             command = " ".join(("kinoise", *filter(None, [arguments.verb])))
             raise UsageError(f"no option '{word}'; `{command} --help` lists them")
-    return _run(VERBS[arguments.verb], [*arguments.words, *rest], show_config=arguments.cfg)
+    return _run(VERBS[arguments.verb], [*arguments.words, *rest], arguments)
 
 
-def _run(verb: Verb, words: Sequence[str], *, show_config: bool) -> int:
-    from .composing import complete, compose, to_yaml
+def _run(verb: Verb, words: Sequence[str], options: argparse.Namespace) -> int:
+    from .composing import compose, to_yaml
 
-    config = compose(verb.name, to_overrides(verb, words))
-    if show_config:
+    overrides = to_overrides(verb, words)
+    if options.multirun:
+        from .multirun import run_many
+
+        run_many(verb, overrides, options.config_dir)
+        return 0
+    config = compose(verb.name, overrides, extra=options.config_dir)
+    if options.cfg:
         print(to_yaml(config), end="")
         return 0
-    module = importlib.import_module(f"kinoise.scripts.{verb.module}")
-    module.run(complete(config, help.usage(verb)))
+    from .settings import settings_of
+
+    settings = settings_of(verb.name, config)
+    importlib.import_module(f"kinoise.scripts.{verb.module}").run(settings)
     return 0
 
 
@@ -102,7 +110,12 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
 
 def is_override(word: str) -> bool:
     """Say whether `word` is a Hydra override; an existing path such as `runs/lr=3/x` is not."""
-    return OVERRIDE.match(word) is not None and not Path(word).exists()
+    if OVERRIDE.match(word) is None:
+        return False
+    try:
+        return not Path(word).exists()
+    except OSError:  # too long for a path
+        return True
 
 
 class _Parser(argparse.ArgumentParser):
@@ -134,6 +147,8 @@ def build_parser() -> argparse.ArgumentParser:
         own = subparsers.add_parser(verb.name, help=verb.summary, allow_abbrev=False)
         own.verb = verb
         own.add_argument("--cfg", action="store_true", help="print the config as YAML and stop")
+        own.add_argument("--config-dir", action="append", default=[], type=Path, metavar="FOLDER")
+        own.add_argument("-m", "--multirun", action="store_true", help="one run for every choice")
         words = own.add_argument("words", nargs="*")
         completion.attach(words, verb)
     return parser

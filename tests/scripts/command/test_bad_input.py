@@ -130,7 +130,12 @@ def test_an_existing_run_is_not_overwritten_unasked(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", f"data.path={data}", f"run={tmp_path / 'r'}", "trainer.n_steps=2"]
-    words += ["evaluation.n_episodes=0", "data.batch_size=8", "policy.network.width=32"]
+    words += [
+        "evaluation.n_episodes=0",
+        "n_threads=1",
+        "data.batch_size=8",
+        "policy.network.width=32",
+    ]
     assert main(words) == 0
     assert "resume=true" in _complaint(capsys, words)
 
@@ -147,7 +152,7 @@ def test_a_full_disk_is_said_in_one_line_and_keeps_what_was_there(
         "sys.exit(main(sys.argv[1:]))"
     )
     words = ["train", f"data.path={data}", f"run={out}", "trainer.n_steps=2", "data.batch_size=8"]
-    command = [sys.executable, "-c", program, *words, "evaluation.n_episodes=0"]
+    command = [sys.executable, "-c", program, *words, "evaluation.n_episodes=0", "n_threads=1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
