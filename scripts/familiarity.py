@@ -78,7 +78,8 @@ class Windows:
         """Return the windows at steps 0, Ta, 2 Ta, ... of trajectories key -> `[T, ...]`."""
         import torch
 
-        keys, lengths = list(policy.obs_shapes), []
+        keys = list(policy.obs_shapes)
+        lengths = []
         columns: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
         for trajectory in trajectories:
             steps = np.arange(0, len(trajectory[keys[0]]), policy.n_action_steps)

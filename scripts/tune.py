@@ -6,6 +6,7 @@ The network stays as it is: the new table is stored with a copy of the checkpoin
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kinoise.policy.diffusion_policy import DiffusionPolicy
+    from kinoise.policy.grid_search import Search
 
 
 @dataclass(frozen=True)
@@ -37,52 +39,35 @@ class Settings:
     seed: Seed
 
 
-def run(cfg: Settings) -> None:
+def run(settings: Settings) -> None:
     """Search, print the errors of the grids and write the checkpoint with the best one.
 
     Raises:
         UsageError: `out` is taken, or the policy cannot be tuned.
     """
-    import torch
-
     from kinoise.policy.checkpoint import find_checkpoint, read_config, read_meta, save_checkpoint
-    from kinoise.policy.grid_search import search_grid
     from kinoise.policy.samplers import Sampler
 
-    choices = cfg.policy.checked()
+    choices = settings.policy.checked()
     if choices.sampler is None:
         raise UsageError("'tune' needs a sampler whose grid it can search; give sampler=dpmpp_2m")
-    checkpoint = find_checkpoint(cfg.checkpoint)
-    out = assembly.run_folder(checkpoint) / f"tuned_n{cfg.n_steps}" if cfg.out is None else cfg.out
-    _check_out(out, checkpoint, overwrite=cfg.overwrite)
+    checkpoint = find_checkpoint(settings.checkpoint)
+    name = f"tuned_n{settings.n_steps}"
+    out = assembly.run_folder(checkpoint) / name if settings.out is None else settings.out
+    _check_out(out, checkpoint, overwrite=settings.overwrite)
+    assembly.check_choices(checkpoint, choices)
     policy = assembly.check_choices(checkpoint, assembly.Choices())
     if policy.path.has_base:
         raise UsageError("this policy starts from its previous chunk; only others can be tuned")
+
     config = read_config(checkpoint)
-    obs = _observations(cfg, config)
-    generator = torch.Generator().manual_seed(cfg.seed)
-    noise = torch.randn(cfg.n_chunks, policy.horizon, policy.action_dim, generator=generator)
-    node = dict(choices.sampler)
-    began = time.monotonic()
-    with Progress("tune", cfg.n_tables, "grids") as progress:
-        search = search_grid(
-            _counted(_clipped(policy, obs), progress, cfg.n_steps),
-            policy.path,
-            cfg.n_steps,
-            noise,
-            solver=node["solver"],
-            options=node["options"],
-            start=_latest(policy),
-            n_tables=cfg.n_tables,
-        )
-    for name, error in sorted(search.errors.items(), key=lambda item: item[1]):
-        print(f"{name:10s} mean squared error {error:.3e}")
-    print(f"{'found':10s} mean squared error {search.error:.3e}, {time.monotonic() - began:.0f} s")
-    node |= {
-        "n_steps": cfg.n_steps,
+    search = _search(settings, choices.sampler, policy, _observations(settings, config))
+    node = {
+        **choices.sampler,
+        "n_steps": settings.n_steps,
         "grid": {"_target_": "kinoise.policy.grids.Explicit", "times": list(search.grid.times)},
     }
-    policy.set_sampler(Sampler(node["solver"], cfg.n_steps, search.grid, node["options"]))
+    policy.set_sampler(Sampler(node["solver"], settings.n_steps, search.grid, node["options"]))
     save_checkpoint(
         out,
         config={**config, "policy": {**config["policy"], "sampler": node}},
@@ -92,6 +77,36 @@ def run(cfg: Settings) -> None:
         metrics={"grid_error": search.error, "grid_errors": dict(search.errors)},
     )
     print(f"checkpoint {out}")
+
+
+def _search(
+    settings: Settings, sampler: Mapping[str, Any], policy: DiffusionPolicy, obs: dict[str, Tensor]
+) -> Search:
+    """Return the best grid for a policy on some observations, and print how good the others are."""
+    import torch
+
+    from kinoise.policy.grid_search import search_grid
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    shape = (settings.n_chunks, policy.horizon, policy.action_dim)
+    noise = torch.randn(shape, generator=generator)
+    began = time.monotonic()
+    with Progress("tune", settings.n_tables, "grids") as progress:
+        search = search_grid(
+            _counted(_clipped(policy, obs), progress, settings.n_steps),
+            policy.path,
+            settings.n_steps,
+            noise,
+            solver=sampler["solver"],
+            options=sampler["options"],
+            start=_latest(policy),
+            n_tables=settings.n_tables,
+        )
+    seconds = time.monotonic() - began
+    for name, error in sorted(search.errors.items(), key=lambda item: item[1]):
+        print(f"{name:10s} mean squared error {error:.3e}")
+    print(f"{'found':10s} mean squared error {search.error:.3e}, {seconds:.0f} s")
+    return search
 
 
 def _check_out(out: Path, checkpoint: Path, *, overwrite: bool) -> None:
@@ -111,14 +126,14 @@ def _check_out(out: Path, checkpoint: Path, *, overwrite: bool) -> None:
         raise UsageError(f"out: '{out}' exists; replace it with overwrite=true, or name another")
 
 
-def _observations(cfg: Settings, config: dict[str, Any]) -> dict[str, Tensor]:
+def _observations(settings: Settings, config: dict[str, Any]) -> dict[str, Tensor]:
     """Return observations of as many windows as chunks are asked for, drawn by the seed."""
     from omegaconf import OmegaConf
 
     trained = OmegaConf.create(config)
-    trained.data.path = str(cfg.data or trained.data.path)
-    trained.data.batch_size = cfg.n_chunks
-    trained.seed = cfg.seed
+    trained.data.path = str(settings.data or trained.data.path)
+    trained.data.batch_size = settings.n_chunks
+    trained.seed = settings.seed
     buffer = assembly.open_data(trained)
     observations: dict[str, Tensor] = assembly.load_windows(trained, buffer).train.batch(0)["obs"]
     return observations
@@ -129,7 +144,8 @@ def _clipped(policy: DiffusionPolicy, obs: dict[str, Tensor]) -> Any:
     import torch
 
     with torch.no_grad():
-        estimate, clip = policy.estimator(obs), policy.clip_sample
+        estimate = policy.estimator(obs)
+    clip = policy.clip_sample
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         sample: Tensor = estimate(x, t)

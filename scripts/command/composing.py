@@ -161,7 +161,8 @@ def _parse(text: str) -> Override:
 
 
 def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
-    group, option = override.key_or_group, override.value()
+    group = override.key_or_group
+    option = override.value()
     options = groups.get(group, [])
     if not options or isinstance(option, list) or override.is_delete() or option in options:
         return

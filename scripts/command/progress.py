@@ -44,7 +44,10 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.label, self.total, self.unit, self.done = label, total, unit, start
+        self.label = label
+        self.total = total
+        self.unit = unit
+        self.done = start
         self.facts: dict[str, object] = {}
         self._clock = clock
         self._began = clock()
@@ -92,9 +95,8 @@ class Progress:
     @property
     def rate(self) -> float:
         """Units per second of late; over the whole stage once it is finished."""
-        then, before = self._recent[0]
-        if self.done >= self.total:
-            then, before = self._began, self._start
+        finished = self.done >= self.total
+        then, before = (self._began, self._start) if finished else self._recent[0]
         return (self.done - before) / max(self._clock() - then, 1e-9)
 
     @property

@@ -149,7 +149,8 @@ def convert(value: Any, hint: Any) -> Any:
 
 def describe(hint: Any) -> str:
     """Return in words what a type allows, e.g. "a whole number of at least 1, or null"."""
-    origin, parts = get_origin(hint), get_args(hint)
+    origin = get_origin(hint)
+    parts = get_args(hint)
     if origin is Annotated:
         return " ".join((describe(parts[0]), " and ".join(map(str, parts[1:]))))
     if origin in (Union, UnionType):

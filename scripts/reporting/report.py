@@ -164,7 +164,9 @@ def _with_unit(text: str) -> str:
 
 def _interval(tile: _Tile, value: float, low: float, high: float) -> str:
     """Draw an interval on a track from 0 to 1, and write it below."""
-    left, width, point = 100 * low, 100 * (high - low), 100 * value
+    left = 100 * low
+    width = 100 * (high - low)
+    point = 100 * value
     return (
         f'<div class="interval"><i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
         f'<u style="left:{point:.1f}%"></u></div>'
