@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -385,13 +385,13 @@ class DiffusionPolicy(nn.Module):
     def _forget_rows(self) -> None:
         self._cached = None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DiffusionPolicy:
         # Moved or cast weights have other time features.
         self._forget_rows()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> DiffusionPolicy:
         # Training changes the weights, and with them the cached time features.
         self._forget_rows()
         if isinstance(self.path, nn.Module) and isinstance(self.sampler, Sampler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +153,7 @@ class Normalizer(nn.Module):
         for key in self.keys:
             self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Normalizer:
         """Move or cast, but never below single precision: bfloat16 would lose millimetres."""
 
         def moved(buffer: Tensor) -> Tensor:

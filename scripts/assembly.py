@@ -247,7 +247,7 @@ def load_controller(
 
     policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
     set_action_steps(policy, n_action_steps)
-    return RecedingHorizonController.of(policy, batch_size=batch_size)
+    return RecedingHorizonController.from_policy(policy, batch_size=batch_size)
 
 
 def set_action_steps(policy: DiffusionPolicy, n_action_steps: int | None) -> None:

@@ -75,7 +75,9 @@ class Windows:
     is_first: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, trajectories: Sequence[Trajectory], policy: DiffusionPolicy) -> Windows:
+    def from_trajectories(
+        cls, trajectories: Sequence[Trajectory], policy: DiffusionPolicy
+    ) -> Windows:
         """Return the windows at steps 0, Ta, 2 Ta, ... of trajectories key -> `[T, ...]`."""
         import torch
 
@@ -166,13 +168,13 @@ def examine(settings: Settings, checkpoint: Path, task: tasks.TaskSettings) -> d
         record=Recording(trajectories=True),
     )
     usual = _observations(roll(label="roll out"))
-    trajectories = _corrupted(usual, Scale.of(training))
+    trajectories = _corrupted(usual, Scale.from_episodes(training))
     pushes = _harder_pushes(task)
     if pushes is not None:
         trajectories["pushed"] = _observations(roll(label="pushed", perturb=pushes))
-    reference = Windows.of(training, policy)
-    seen = Windows.of(usual, policy)
-    others = {name: Windows.of(each, policy) for name, each in trajectories.items()}
+    reference = Windows.from_trajectories(training, policy)
+    seen = Windows.from_trajectories(usual, policy)
+    others = {name: Windows.from_trajectories(each, policy) for name, each in trajectories.items()}
     total = settings.n_plans * sum(map(len, (reference, seen, *others.values())))
     with Progress("familiarity", total, "plans") as progress:
 

@@ -6,18 +6,23 @@ already imported could not be checked any more.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 #: Packages whose signatures carry the shapes of tensors (jaxtyping); while the tests run, every
 #: call is held to them, and to the other types of the signature.
 CHECKED = (
+    "kinoise.policy.control",
     "kinoise.policy.encoders",
     "kinoise.policy.networks",
     "kinoise.policy.paths",
 )
 
-install_import_hook(CHECKED, "beartype.beartype")
+sys.path.insert(0, str(Path(__file__).parent))
+install_import_hook(CHECKED, "checking.checked")
 
 # A deadline measures how busy the machine is, not the code.
 settings.register_profile("kinoise", deadline=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
 
 from ..errors import PolicyError
 
@@ -18,11 +18,12 @@ class Pace:
 
     Attributes:
         rate_hz: the loop's rate.
-        latencies: seconds from each tick's due time to its command, `[n]`; includes late wake-up.
+        latencies: seconds from the moment when each tick was due to its command; a late wake-up
+            counts.
     """
 
     rate_hz: float
-    latencies: npt.NDArray[np.float64]
+    latencies: Float64[np.ndarray, "n"]
 
     @property
     def misses(self) -> int:
@@ -92,4 +93,4 @@ class PacedClock:
     @property
     def pace(self) -> Pace:
         """What the clock has seen so far."""
-        return Pace(self._rate_hz, np.array(self._latencies))
+        return Pace(self._rate_hz, np.array(self._latencies, np.float64))

@@ -10,40 +10,55 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ..diffusion_policy import DiffusionPolicy
+from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from .threads import torch_threads
 
 
-class Sample(Protocol):
+@runtime_checkable
+class ChunkSource(Protocol):
     """What the controller asks for chunks, e.g. `policy.sample`."""
 
     def __call__(
         self,
-        obs: Mapping[str, Tensor],
+        obs: Observations,
         generator: Sequence[torch.Generator],
         *,
-        previous: Tensor | None,
-    ) -> Tensor:
-        """Map obs `[B, To, ...]`, one generator a row, to chunks `[B, H, Da]`.
+        previous: Float[Tensor, "B H Da"] | None,
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the chunks that are planned for the observations.
 
-        `previous` `[B, H, Da]` holds the chunks planned before; NaN where an episode begins.
+        Args:
+            obs: raw histories of observations.
+            generator: the source of noise of each row.
+            previous: the chunks planned before, NaN where an episode begins; None where there is
+                none at all.
         """
 
 
+#: Any array of numbers.
 Array = npt.NDArray[np.generic]
 
 
 @dataclass
 class _Stream:
-    """One episode's memory."""
+    """One episode's memory.
+
+    Attributes:
+        generator: the source of the episode's noise.
+        history: its latest To observations.
+        actions: those of the chunk that are still to be executed, `[Da]` each.
+        chunk: the chunk in execution `[H, Da]`; None before the first.
+    """
 
     generator: torch.Generator
     history: deque[Mapping[str, Array]]
@@ -70,7 +85,7 @@ class RecedingHorizonController:
 
     def __init__(
         self,
-        sample: Sample,
+        sample: ChunkSource,
         n_obs_steps: int,
         n_action_steps: int,
         *,
@@ -86,7 +101,9 @@ class RecedingHorizonController:
         self._streams: dict[int, _Stream] = {}
 
     @classmethod
-    def of(cls, policy: DiffusionPolicy, *, batch_size: int = 1) -> RecedingHorizonController:
+    def from_policy(
+        cls, policy: DiffusionPolicy, *, batch_size: int = 1
+    ) -> RecedingHorizonController:
         """Return the controller of a policy, with the policy's own To and Ta."""
         return cls(policy.sample, policy.n_obs_steps, policy.n_action_steps, batch_size=batch_size)
 
@@ -95,8 +112,8 @@ class RecedingHorizonController:
         observations: Sequence[Mapping[str, Array]],
         seeds: Sequence[int],
         steps: Sequence[int],
-    ) -> npt.NDArray[np.float32]:
-        """Return the actions `[n, Da]` to execute now.
+    ) -> Float[np.ndarray, "n Da"]:
+        """Return the actions to execute now.
 
         Args:
             observations: of each running episode, key -> `[...]`; kept, and not copied.
@@ -108,15 +125,18 @@ class RecedingHorizonController:
         """
         running = set(seeds)
         self._streams = {seed: s for seed, s in self._streams.items() if seed in running}
+
         for observation, seed, step in zip(observations, seeds, steps, strict=True):
             self._observe(seed, observation, fresh=step == 0)
 
         hungry = [seed for seed in seeds if not self._streams[seed].actions]
         for start in range(0, len(hungry), self.batch_size):
             self._replan(hungry[start : start + self.batch_size])
+
         return np.stack([self._streams[seed].actions.popleft() for seed in seeds])
 
     def _observe(self, seed: int, observation: Mapping[str, Array], *, fresh: bool) -> None:
+        """Add an observation to an episode's history, which a fresh episode fills with it."""
         if fresh or seed not in self._streams:
             generator = torch.Generator().manual_seed(seed)
             history = deque([observation] * self.n_obs_steps, maxlen=self.n_obs_steps)
@@ -125,12 +145,15 @@ class RecedingHorizonController:
             self._streams[seed].history.append(observation)
 
     def _replan(self, seeds: list[int]) -> None:
+        """Ask for a new chunk for each of at most `batch_size` episodes."""
         streams = [self._streams[seed] for seed in seeds]
+
         # Filling rows get a generator of their own: they must not advance an episode's noise.
         fill = self.batch_size - len(streams)
         windows = [stream.history for stream in streams] + [streams[0].history] * fill
         generators = [stream.generator for stream in streams]
         generators += [torch.Generator().manual_seed(0) for _ in range(fill)]
+
         obs = {key: _stacked(windows, key) for key in windows[0][0]}
         previous = self._previous(streams)
 
@@ -150,16 +173,18 @@ class RecedingHorizonController:
             stream.actions.extend(chunk[first : first + self.n_action_steps])
             stream.chunk = chunk
 
-    def _previous(self, streams: Sequence[_Stream]) -> Tensor | None:
-        """Return the chunks in execution `[B, H, Da]`, NaN where there is none."""
+    def _previous(self, streams: Sequence[_Stream]) -> Float[Tensor, "B H Da"] | None:
+        """Return the chunks in execution, NaN where an episode has none; None without any."""
         known = [stream.chunk for stream in streams if stream.chunk is not None]
         if not known:
             return None
+
         none = np.full_like(known[0], np.nan)
         rows = [none if stream.chunk is None else stream.chunk for stream in streams]
         rows += [none] * (self.batch_size - len(streams))
         return torch.from_numpy(np.stack(rows))
 
 
-def _stacked(windows: Sequence[deque[Mapping[str, Array]]], key: str) -> Tensor:
+def _stacked(windows: Sequence[deque[Mapping[str, Array]]], key: str) -> Shaped[Tensor, "B To ..."]:
+    """Return one key of the windows as a tensor."""
     return torch.from_numpy(np.stack([[frame[key] for frame in window] for window in windows]))

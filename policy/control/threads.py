@@ -15,6 +15,7 @@ def torch_threads(n_threads: int) -> Iterator[None]:
     if before == n_threads:
         yield
         return
+
     torch.set_num_threads(n_threads)
     try:
         yield

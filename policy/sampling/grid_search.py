@@ -112,7 +112,7 @@ def search_grid(
     grids = {name: times for name, times in grids.items() if times[0] <= start}
     errors = {name: error_at(times) for name, times in grids.items()}
     name = min(errors, key=lambda name: errors[name])
-    knots = Knots.at(grids[name], path)
+    knots = Knots.from_times(grids[name], path)
     if n == 1:
         return Search(Explicit(grids[name].tolist()), errors[name], errors, len(errors))
     tried = minimize(
@@ -142,7 +142,7 @@ class Knots:
     vector: list[float]
 
     @classmethod
-    def at(cls, times: Tensor, path: Path) -> Knots:
+    def from_times(cls, times: Tensor, path: Path) -> Knots:
         """Return the knots that stand at `times` `[n]`."""
         log_ratios = path.angle(times).tan().log()
         steps = (-log_ratios[1:].diff()).log()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class Solver(Protocol):
     """Something that can be compiled to a table.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from ..paths import Path
 from .table import Table
 
 
+@runtime_checkable
 class Recorder(Protocol):
     """What a solver is written against; states may be tensors of any shape, or numbers."""
 

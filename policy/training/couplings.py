@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -96,6 +96,7 @@ class Sinkhorn(Coupling):
         return sample, noise[torch.multinomial(plan, 1).squeeze(1).to(noise.device)]
 
 
+@runtime_checkable
 class Teacher(Protocol):
     """A trained policy, as far as reflow asks."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .loggers import LoggerFactory, Nothing
 
@@ -40,7 +40,7 @@ class TrainingLog:
         self._file.close()
         self._logger.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> TrainingLog:
         return self
 
     def __exit__(

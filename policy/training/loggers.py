@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import PolicyError
 
@@ -23,6 +23,7 @@ EXTRAS = {
 }
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Shows the scalars of a training."""
 

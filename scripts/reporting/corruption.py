@@ -26,7 +26,7 @@ class Scale:
     half_range: Mapping[str, Array]
 
     @classmethod
-    def of(cls, episodes: Sequence[Trajectory]) -> Scale:
+    def from_episodes(cls, episodes: Sequence[Trajectory]) -> Scale:
         """Return the ranges that these episodes span; pictures have none."""
         vectors = [key for key, values in episodes[0].items() if values.ndim < 4]
         low = {key: np.min([e[key].min(0) for e in episodes], 0) for key in vectors}

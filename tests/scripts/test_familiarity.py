@@ -66,7 +66,7 @@ def episodes(n: int = 6) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_corruption_changes_sensors_and_leaves_the_originals(name: str) -> None:
     before, kept = episodes(), episodes()
-    scale = Scale.of(before)
+    scale = Scale.from_episodes(before)
     assert scale.keys == ["pos", "angle"]
     after = CORRUPTIONS[name][0](before, scale, np.random.default_rng(0))
     assert len(after) == len(before)
@@ -81,7 +81,7 @@ def test_a_corruption_changes_sensors_and_leaves_the_originals(name: str) -> Non
 
 def test_a_number_outside_lies_a_quarter_of_the_range_beyond() -> None:
     before = episodes()
-    scale = Scale.of(before)
+    scale = Scale.from_episodes(before)
     for old, new in zip(
         before, CORRUPTIONS["outside"][0](before, scale, np.random.default_rng(1)), strict=True
     ):
@@ -92,8 +92,8 @@ def test_a_number_outside_lies_a_quarter_of_the_range_beyond() -> None:
 
 def test_a_frozen_sensor_keeps_its_first_reading_and_a_swapped_one_shows_another_episode() -> None:
     before = episodes()
-    frozen = CORRUPTIONS["frozen"][0](before, Scale.of(before), np.random.default_rng(0))
-    swapped = CORRUPTIONS["swapped"][0](before, Scale.of(before), np.random.default_rng(0))
+    frozen = CORRUPTIONS["frozen"][0](before, Scale.from_episodes(before), np.random.default_rng(0))
+    swapped = CORRUPTIONS["swapped"][0](before, Scale.from_episodes(before), np.random.default_rng(0))
     for number, (old, still, foreign) in enumerate(zip(before, frozen, swapped, strict=True)):
         (key,) = (key for key in old if not np.array_equal(old[key], still[key]))
         assert (still[key] == old[key][0]).all()
@@ -109,7 +109,7 @@ class _Seer:
 
 def test_windows_are_what_a_controller_sees_when_it_replans() -> None:
     data = episodes(2)
-    windows = Windows.of(data, _Seer())  # type: ignore[arg-type]
+    windows = Windows.from_trajectories(data, _Seer())  # type: ignore[arg-type]
     assert windows.episode.tolist() == [0, 0, 0, 1, 1, 1]
     assert windows.is_first.tolist() == [True, False, False, True, False, False]
     pos = windows.obs["pos"].numpy()
