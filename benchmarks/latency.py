@@ -81,15 +81,12 @@ def measure(network: str, solver: str, repeats: int) -> dict[str, Any]:
     policy = make_policy(network)
     policy.set_sampler(sampler_of(solver))
     obs = {"state": torch.randn(1, policy.n_obs_steps, 14)}
-    table, plan = policy.table, policy._sampling_plan()
-    condition = policy.network.condition(policy.encode(obs))
+    table = policy.table
+    condition = policy.denoiser.condition(policy.encode(obs))
     noises = torch.randn(1 + table.n_noises, 1, policy.horizon, policy.action_dim)
     free = torch.zeros(1, policy.horizon, policy.action_dim)
 
-    def estimate(k: int, x: Tensor) -> Tensor:
-        prediction = policy.network.denoise(x, plan.times[k], condition)
-        return torch.add(x * plan.from_state[k], prediction, alpha=plan.from_prediction[k])
-
+    estimate = policy.denoiser.rows(table).estimator(condition)
     rival = scheduler_loop(policy, solver, estimate)
     rival_free = scheduler_loop(policy, solver, lambda k, x: free)
     samples: dict[str, list[float]] = {

@@ -13,19 +13,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from .denoiser import Denoiser, Rows
+from .encoders import Encoder
 from .errors import PolicyError
-from .guidance.estimate import Estimate, Guidance, is_asked_for
+from .guidance.estimate import Guidance, declares
+from .guidance.guided import guided
+from .networks import Backbone
 from .normalizer import Normalizer, Statistics
 from .paths import Path
 from .paths.previous import handed_over, training_base
-from .plan import Plan
-from .sampling.sampler import Sampler
-from .sampling.table import Table, run_table
-from .targets import frame
+from .sampling import Sampler, Table, run_table
+from .sampling.noise import Generators, draw_noises
 from .training.couplings import Coupling
-from .training.objectives import Objective
+from .training.objectives import Objective, TrainingBatch
 
-Generators = torch.Generator | Sequence[torch.Generator] | None
+#: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.
+Clamp = Callable[[Tensor], Tensor]
 
 
 class DiffusionPolicy(nn.Module):
@@ -46,12 +49,15 @@ class DiffusionPolicy(nn.Module):
         guidance: edits of the x_0 estimate, applied in order whenever the policy samples.
         obs_dropout: fraction of training chunks that see no observation, for classifier-free
             guidance (Ho & Salimans 2022).
-        clip_sample: bound on the normalised x_0 estimate while sampling; None for no bound.
+        clip_sample: bound on the x_0 estimate while sampling, in units of the training data's own
+            range (1: no action leaves it, whatever the normalisation); None for no bound.
         normalization: key -> mode of `Normalizer.fit`, where it is not "minmax".
 
     Raises:
         PolicyError: steps that do not fit the horizon, or slots that do not fit each other.
     """
+
+    _cached: tuple[Rows, Clamp | None] | None
 
     def __init__(
         self,
@@ -61,8 +67,8 @@ class DiffusionPolicy(nn.Module):
         horizon: int,
         n_obs_steps: int,
         n_action_steps: int,
-        encoder: Callable[..., nn.Module],
-        network: Callable[..., nn.Module],
+        encoder: Callable[..., Encoder],
+        network: Callable[..., Backbone],
         path: Path,
         objective: Objective,
         sampler: Sampler | Table,
@@ -73,50 +79,98 @@ class DiffusionPolicy(nn.Module):
         normalization: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        if n_obs_steps - 1 + n_action_steps > horizon:
-            raise PolicyError(
-                f"horizon {horizon} is too short: n_obs_steps - 1 + n_action_steps = "
-                f"{n_obs_steps - 1 + n_action_steps}"
-            )
-        shapes = {key: tuple(int(n) for n in shape) for key, shape in obs_shapes.items()}
-        self.obs_shapes, self.action_dim, self.horizon = shapes, action_dim, horizon
-        self.n_obs_steps, self.n_action_steps = n_obs_steps, n_action_steps
-        self.path, self.objective, self.coupling = path, objective, coupling
+        self.obs_shapes = {key: tuple(int(n) for n in shape) for key, shape in obs_shapes.items()}
+        self.action_dim = action_dim
+        self.horizon = horizon
+        self.n_obs_steps = n_obs_steps
+        self.n_action_steps = n_action_steps
+        self.path = path
+        self.objective = objective
+        self.coupling = coupling
+        self.obs_dropout = obs_dropout
+        self.clip_sample = clip_sample
+        self.normalization = dict(normalization or {})
+        self._check_settings()
+
         # A weight that is learned has parameters, which the optimizer must find.
         weight = getattr(objective, "weight", None)
         self.learned_weight = weight if isinstance(weight, nn.Module) else None
-        self.obs_dropout, self.clip_sample = obs_dropout, clip_sample
-        self.normalization = dict(normalization or {})
-        vectors = {key: shape for key, shape in shapes.items() if len(shape) < 3}
+
+        vectors = {key: shape for key, shape in self.obs_shapes.items() if len(shape) < 3}
         self.normalizer = Normalizer({**vectors, "action": (action_dim,)})
-        self.encoder = encoder(shapes=shapes)
-        cond_dim: Any = self.encoder.output_dim
-        self.network: Any = network(
+        self.encoder = encoder(shapes=self.obs_shapes)
+        cond_dim = self.encoder.output_dim
+        self.network = network(
             action_dim=action_dim, horizon=horizon, cond_dim=cond_dim, n_obs_steps=n_obs_steps
         )
         if obs_dropout > 0:
             self.no_obs = nn.Parameter(torch.zeros(n_obs_steps, cond_dim))
+
+        self.denoiser = Denoiser(self.network, path, objective.target)
         self.set_sampler(sampler)
         self.set_guidance(guidance)
+        # Cached time features follow the weights.
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda *_: self._forget_rows()
+        )
+
+    def _check_settings(self) -> None:
+        """Raise PolicyError for numbers that make no policy."""
+        counts = {
+            "action_dim": self.action_dim,
+            "horizon": self.horizon,
+            "n_obs_steps": self.n_obs_steps,
+            "n_action_steps": self.n_action_steps,
+        }
+        for name, count in counts.items():
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise PolicyError(f"{name} is a whole number of at least 1; got {count!r}")
+        if not self.obs_shapes:
+            raise PolicyError("a policy needs at least one observation; give obs_keys")
+        if not 0 <= self.obs_dropout <= 1:
+            raise PolicyError(f"obs_dropout lies in [0, 1]; got {self.obs_dropout}")
+        if self.clip_sample is not None and not self.clip_sample > 0:
+            raise PolicyError(f"clip_sample is above 0, or null; got {self.clip_sample}")
+
+        reach = self.n_obs_steps - 1 + self.n_action_steps
+        if reach > self.horizon:
+            raise PolicyError(
+                f"horizon {self.horizon} is too short: n_obs_steps - 1 + n_action_steps = {reach}"
+            )
+        if self.path.has_base and self.n_action_steps >= self.horizon:
+            raise PolicyError(
+                "a path that starts from the previous chunk needs some of it to be left: "
+                f"n_action_steps must be below horizon = {self.horizon}"
+            )
 
     @torch.no_grad()
     def set_sampler(self, sampler: Sampler | Table) -> None:
         """Choose how chunks are sampled from now on; the weights do not change.
 
         Raises:
-            PolicyError: the target says nothing of x_0 at the first step (epsilon at alpha = 0).
+            PolicyError: the target says nothing of x_0 at the first step (epsilon at alpha = 0),
+                or the solver jumps to the data and the network was not trained for that.
         """
-        self.sampler = sampler
+        table = sampler
         if isinstance(sampler, Sampler):
-            sampler = sampler.table(self.path, self.horizon)
-        self.table = sampler.collapsed()
-        level = frame(self.objective.target, self.path, self.table.t)
-        if bool((level.det.abs() < 1e-8).any()):
+            if sampler.jumps and not self.objective.jumps:
+                raise PolicyError(
+                    f"solver '{sampler.solver}' is for networks that jump to the data (consistency "
+                    "models), and this one predicts means; try sampler=ddim"
+                )
+            table = sampler.table(self.path, self.horizon)
+        assert isinstance(table, Table)
+        if table.per_token and table.t.shape[1] != self.horizon:
             raise PolicyError(
-                f"target '{self.objective.target}' cannot give x_0 where alpha = 0; "
-                "start later (policy.sampler.grid.start=0.999) or predict 'v_prediction'"
+                f"the sampler's table is for chunks of {table.t.shape[1]} steps; "
+                f"the policy's have {self.horizon}"
             )
-        self._plan: Plan | None = None
+
+        table = table.collapsed()
+        self.denoiser.check(table)
+        self.sampler = sampler
+        self.table = table
+        self._forget_rows()
 
     def set_guidance(self, guidance: Sequence[Guidance]) -> None:
         """Choose the edits of the x_0 estimate from now on, in the order of application.
@@ -130,15 +184,27 @@ class DiffusionPolicy(nn.Module):
     def fit_normalizer(self, statistics: Mapping[str, Statistics]) -> None:
         """Set the normalisation from a data set's statistics (see `Normalizer.fit`)."""
         self.normalizer.fit(statistics, self.normalization)
+        self._forget_rows()
 
     def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Return the condition `[B, To, Dc]` of raw observations `[B, To, ...]`."""
+        """Return the condition `[B, To, Dc]` of raw observations `[B, To, ...]`.
+
+        Raises:
+            PolicyError: an observation is missing, or has another shape than in training.
+        """
         missing = set(self.obs_shapes) - set(obs)
         if missing:
             raise PolicyError(
                 f"the observation lacks {sorted(missing)}; it has {sorted(obs)}, "
                 f"the policy was trained on {sorted(self.obs_shapes)}"
             )
+        for key, shape in self.obs_shapes.items():
+            if obs[key].shape[1:] != (self.n_obs_steps, *shape):
+                raise PolicyError(
+                    f"observation '{key}' has shape {list(obs[key].shape)}; the policy was trained "
+                    f"on [batch, {self.n_obs_steps}, {', '.join(map(str, shape))}]"
+                )
+
         normed = {key: self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}
         condition: Tensor = self.encoder(normed)
         return condition
@@ -146,27 +212,24 @@ class DiffusionPolicy(nn.Module):
     def compute_loss(
         self, batch: Mapping[str, Any], generator: torch.Generator | None = None
     ) -> Tensor:
-        """Return the training loss, a scalar, of a batch {"obs", "action" `[B, H, Da]`, "mask"}."""
+        """Return the training loss, a scalar, of a batch {"obs", "action" `[B, H, Da]`, "mask"}.
+
+        Raises:
+            PolicyError: the batch is empty.
+        """
         obs = batch["obs"]
-        condition = self.network.condition(self._with_dropout(self.encode(obs), generator))
-
-        def predict(x: Tensor, t: Tensor) -> Tensor:
-            scale = self.path.input_scale(t)
-            if scale is not None:
-                x = x * scale.reshape(len(x), -1, 1)
-            prediction: Tensor = self.network.denoise(x, self.network.times(t), condition)
-            return prediction
-
+        if len(batch["action"]) == 0:
+            raise PolicyError("the batch is empty; there is nothing to train on")
+        condition = self.denoiser.condition(self._with_dropout(self.encode(obs), generator))
         sample = self.normalizer.normalize("action", batch["action"])
-        return self.objective.loss(
-            predict,
-            self.path,
-            sample,
-            batch.get("mask"),
-            generator,
+        training = TrainingBatch(
+            sample=sample,
+            condition=condition,
+            mask=batch.get("mask"),
             base=training_base(sample, self.n_action_steps) if self.path.has_base else None,
             pair=None if self.coupling is None else partial(self.coupling, obs=obs),
         )
+        return self.objective.loss(self.denoiser, training, generator)
 
     def sample(
         self,
@@ -187,7 +250,9 @@ class DiffusionPolicy(nn.Module):
                 from it; rows of NaN, or None, where there is none.
         """
         batch = next(iter(obs.values())).shape[0]
-        noises = self._noises(batch, generator, self._sampling_plan().device)
+        if batch == 0:
+            return self.normalizer.scale("action").new_zeros(0, self.horizon, self.action_dim)
+        noises = self._noises(batch, generator)
         chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous)
         return self.normalizer.unnormalize("action", chunk)
 
@@ -209,19 +274,23 @@ class DiffusionPolicy(nn.Module):
         Normalised and without edits or clamp; x is the state less the path's known base. The
         observation is encoded once. Differentiable where gradients are on.
         """
-        condition = self.network.condition(self.encode(obs))
+        condition = self.denoiser.condition(self.encode(obs))
+        return partial(self.denoiser.estimate, condition=condition)
 
-        def estimate(x: Tensor, t: Tensor) -> Tensor:
-            times = t.reshape(-1) if t.ndim < 2 else t
-            level = frame(self.objective.target, self.path, times.reshape(len(times), -1, 1))
-            scale = self.path.input_scale(times.reshape(len(times), -1, 1))
-            seen = x if scale is None else x * scale.to(x)
-            prediction = self.network.denoise(seen, self.network.times(times), condition)
-            from_state, from_prediction = level.b / level.det, -level.sigma / level.det
-            estimated: Tensor = x * from_state.to(x) + prediction * from_prediction.to(x)
-            return estimated
+    def clamp(self) -> Clamp | None:
+        """Return what holds an x_0 estimate to `clip_sample` ranges of the data, or None."""
+        if self.clip_sample is None:
+            return None
+        clip = self.clip_sample
+        low, high = self.normalizer.bounds("action")
+        if bool((low == -1).all()) and bool((high == 1).all()):
+            return lambda sample: sample.clamp_(-clip, clip)
 
-        return estimate
+        middle = (low + high) / 2
+        half = (high - low) / 2
+        least = middle - clip * half
+        most = middle + clip * half
+        return lambda sample: sample.clamp_(least, most)
 
     def _denoise(
         self,
@@ -231,24 +300,24 @@ class DiffusionPolicy(nn.Module):
         previous: Tensor | None,
     ) -> Tensor:
         """Run the table on noises `[1 + M, B, H, Da]` and return the normalised chunk."""
-        plan = self._sampling_plan()
-        here = {key: obs[key].to(plan.device) for key in self.obs_shapes if key in obs}
+        rows, clamp = self._rows()
+        here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
+        noises = noises.to(rows.dtype)
         base = self._base(previous, noises)
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
         if edits:
-            return self._guided(plan, here, {**obs, **here}, noises, edits, base)
+            return self._guided(here, {**obs, **here}, noises, edits, base)
+
         with torch.inference_mode():
-            estimate = self._estimate_at(plan, self.encode(here), base)
-            clip = self.clip_sample
-            if clip is None:
+            estimate = rows.estimator(self.denoiser.condition(self.encode(here)), base)
+            if clamp is None:
                 return run_table(self.table, estimate, noises)
-            return run_table(self.table, lambda k, x: estimate(k, x).clamp_(-clip, clip), noises)
+            return run_table(self.table, lambda k, x: clamp(estimate(k, x)), noises)
 
     @torch.inference_mode(False)
     def _guided(
         self,
-        plan: Plan,
         here: Mapping[str, Tensor],
         obs: Mapping[str, Tensor],
         noises: Tensor,
@@ -256,62 +325,34 @@ class DiffusionPolicy(nn.Module):
         base: Tensor | None,
     ) -> Tensor:
         """As `_denoise`, with edits of every estimate, and gradients where they need them."""
-        gradient = is_asked_for(edits, "needs_gradient")
+        rows, clamp = self._rows()
         with torch.no_grad():
-            condition = self.encode(here)
-            seeing = self._estimate_at(plan, condition, base)
-            blind: Callable[[int, Tensor], Tensor] = _undeclared
+            encoded = self.encode(here)
+            seeing = rows.estimator(self.denoiser.condition(encoded), base)
+            blind = None
             if self._compares(edits):
-                blind = self._estimate_at(plan, self.no_obs.expand_as(condition), base)
+                nothing = self.no_obs.expand_as(encoded)
+                blind = rows.estimator(self.denoiser.condition(nothing), base)
 
-        def estimate(k: int, state: Tensor) -> Tensor:
-            x = state.clone().requires_grad_(gradient)
-            with torch.set_grad_enabled(gradient):
-                now = Estimate(
-                    sample=seeing(k, x),
-                    x=x,
-                    t=float(self.table.t[k]),
-                    alpha=plan.alphas[k],
-                    sigma=plan.sigmas[k],
-                    row=k,
-                    n_rows=self.table.n_evaluations,
-                    obs=obs,
-                    to_actions=partial(self.normalizer.unnormalize, "action"),
-                    to_normalized=partial(self.normalizer.normalize, "action"),
-                    without_obs=partial(blind, k, x),
-                )
-                for edit in edits:
-                    now.sample = edit(now)
-            sample = now.sample.detach()
-            clip = self.clip_sample
-            return sample if clip is None else sample.clamp(-clip, clip)
-
-        with torch.no_grad():
+            estimate = guided(
+                rows,
+                seeing,
+                blind,
+                edits,
+                clamp=clamp,
+                obs=obs,
+                normalizer=self.normalizer,
+            )
             return run_table(self.table, estimate, noises)
 
     def _compares(self, edits: tuple[Guidance, ...]) -> bool:
         """Return whether an edit asks for the policy without observations; there must be one."""
-        compares = is_asked_for(edits, "needs_unconditional")
+        compares = declares(edits, "needs_unconditional")
         if compares and self.obs_dropout == 0:
             raise PolicyError(
                 "classifier-free guidance needs a policy trained with policy.obs_dropout > 0"
             )
         return compares
-
-    def _estimate_at(
-        self, plan: Plan, encoded: Tensor, base: Tensor | None
-    ) -> Callable[[int, Tensor], Tensor]:
-        """Return the x_0 estimate as a function of (row k of the table, state less its base)."""
-        condition = self.network.condition(encoded)
-        denoise, scales = self.network.denoise, plan.input_scales
-
-        def estimate(k: int, x: Tensor) -> Tensor:
-            seen = x if base is None else x + plan.betas[k] * base
-            if scales is not None:
-                seen = seen * scales[k]
-            return plan.combine(k, x, denoise(seen, plan.times[k], condition))
-
-        return estimate
 
     def _with_dropout(self, condition: Tensor, generator: torch.Generator | None) -> Tensor:
         """Hide the observation of a fraction of the chunks, in training."""
@@ -327,28 +368,32 @@ class DiffusionPolicy(nn.Module):
         if previous is None:
             return torch.zeros_like(noises[0])
         chunk = self.normalizer.normalize("action", previous.to(noises.device))
-        return handed_over(chunk, self.n_action_steps)
+        return handed_over(chunk, self.n_action_steps).to(noises)
 
-    def _noises(self, batch: int, generator: Generators, device: torch.device) -> Tensor:
-        shape = (1 + self.table.n_noises, self.horizon, self.action_dim)
-        if isinstance(generator, Sequence):
-            rows = [torch.randn(shape, generator=one) for one in generator]
-        else:
-            rows = [torch.randn(shape, generator=generator) for _ in range(batch)]
-        return torch.stack(rows, 1).to(device)
+    def _noises(self, batch: int, generator: Generators) -> Tensor:
+        """Draw the noises `[1 + M, B, H, Da]` of a chunk."""
+        shape = (self.horizon, self.action_dim)
+        noises = draw_noises(1 + self.table.n_noises, shape, batch, generator)
+        return noises.to(self.denoiser.device, non_blocking=True)
 
-    def _sampling_plan(self) -> Plan:
-        if self._plan is None or self.training:
-            self._plan = Plan(self)
-        return self._plan
+    def _rows(self) -> tuple[Rows, Clamp | None]:
+        """Return what depends on the table alone; in training the weights change under it."""
+        if self._cached is None or self.training:
+            self._cached = self.denoiser.rows(self.table), self.clamp()
+        return self._cached
+
+    def _forget_rows(self) -> None:
+        self._cached = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Moved or cast weights have other time features.
+        self._forget_rows()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def train(self, mode: bool = True) -> Self:
         # Training changes the weights, and with them the cached time features.
-        self._plan = None
+        self._forget_rows()
         if isinstance(self.path, nn.Module) and isinstance(self.sampler, Sampler):
             self.set_sampler(self.sampler)  # the path was learned on, and its table with it
         return super().train(mode)
-
-
-def _undeclared(k: int, x: Tensor) -> Tensor:
-    raise PolicyError("an edit that calls without_obs must declare needs_unconditional = True")

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from .errors import PolicyError, unknown_name
 
-#: A dimension whose range is below this fraction of max(1, |centre|) counts as constant.
+#: A dimension is constant if its range is below this part of its own largest absolute value, or
+#: below `NOTHING` of the largest one of its key. Ratios, so that they hold in metres and in pixels.
 CONSTANT = 1e-4
+NOTHING = 1e-6
 
 Statistics = Mapping[str, Any]
 
 
-def _minmax(stats: Statistics) -> tuple[Tensor, Tensor]:
+def _minmax(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Map [min, max] to [-1, 1]."""
-    low, high = torch.as_tensor(stats["min"]).double(), torch.as_tensor(stats["max"]).double()
-    return (low + high) / 2, (high - low) / 2
+    return (stats["min"] + stats["max"]) / 2, (stats["max"] - stats["min"]) / 2
 
 
-def _standard(stats: Statistics) -> tuple[Tensor, Tensor]:
+def _standard(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Map to mean 0 and standard deviation 1."""
-    return torch.as_tensor(stats["mean"]).double(), torch.as_tensor(stats["std"]).double()
+    return stats["mean"], stats["std"]
 
 
-def _identity(stats: Statistics) -> tuple[Tensor, Tensor]:
+def _identity(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Leave as it is: rotations in a continuous form, one-hot codes, images."""
-    centre = torch.zeros_like(torch.as_tensor(stats["min"]).double())
-    return centre, torch.ones_like(centre)
+    return torch.zeros_like(stats["min"]), torch.ones_like(stats["min"])
 
 
 MODES = {"minmax": _minmax, "standard": _standard, "identity": _identity}
@@ -39,7 +40,8 @@ MODES = {"minmax": _minmax, "standard": _standard, "identity": _identity}
 class Normalizer(nn.Module):
     """Maps each key's values to (value - centre) / scale and back, per dimension.
 
-    Dimensions that hardly vary are centred and never divided by their tiny range.
+    A dimension that is constant in the data has scale 0: it reads as 0 whatever comes in, since
+    nothing can have been learnt from it, and comes out as exactly its value.
 
     Args:
         shapes: key -> shape of one value (without batch and time), low-dimensional keys only.
@@ -51,52 +53,136 @@ class Normalizer(nn.Module):
         for key, shape in shapes.items():
             self.register_buffer(_buffer(key, "centre"), torch.zeros(tuple(shape)))
             self.register_buffer(_buffer(key, "scale"), torch.ones(tuple(shape)))
+            self.register_buffer(_buffer(key, "low"), -torch.ones(tuple(shape)))
+            self.register_buffer(_buffer(key, "high"), torch.ones(tuple(shape)))
+            # What to divide by: infinity where the scale is 0.
+            divisor = torch.ones(tuple(shape))
+            self.register_buffer(_buffer(key, "divisor"), divisor, persistent=False)
 
     def fit(
         self, statistics: Mapping[str, Statistics], modes: Mapping[str, str] | None = None
     ) -> None:
-        """Set centre and scale from a data set's statistics.
+        """Set centre and scale from a data set's statistics; warn of constant dimensions.
 
         Args:
             statistics: key -> {"min", "max", "mean", "std"}, arrays of the key's shape.
             modes: key -> "minmax" (default), "standard" or "identity".
 
         Raises:
-            PolicyError: a key without statistics, a wrong shape, or an unknown mode.
+            PolicyError: a key without statistics, a wrong shape, numbers that are not finite, or
+                an unknown mode.
         """
         modes = modes or {}
+        for key in modes:
+            if key not in self.keys:
+                raise unknown_name("key to normalise", key, self.keys)
+
         for key in self.keys:
             mode = modes.get(key, "minmax")
             if mode not in MODES:
                 raise unknown_name("normalisation", mode, MODES)
             if key not in statistics:
                 raise PolicyError(f"no statistics for '{key}'; the data set lacks this key")
-            centre, scale = MODES[mode](statistics[key])
-            if centre.shape != self._centre(key).shape:
+            self._fit_key(key, self._checked(key, statistics[key]), mode)
+
+    def _fit_key(self, key: str, stats: Mapping[str, Tensor], mode: str) -> None:
+        centre, scale = MODES[mode](stats)
+        if mode != "identity":
+            constant = _is_constant(stats["min"], stats["max"])
+            centre = torch.where(constant, (stats["min"] + stats["max"]) / 2, centre)
+            scale = torch.where(constant, 0.0, scale)
+            _warn_of_constants(key, constant)
+
+        self.assign(key, centre, scale)
+        self._get(key, "low").copy_((stats["min"] - centre) / _divisor(scale))
+        self._get(key, "high").copy_((stats["max"] - centre) / _divisor(scale))
+
+    def assign(self, key: str, centre: Tensor, scale: Tensor) -> None:
+        """Set a key's centre and scale, both of its shape; a scale of 0 marks a constant."""
+        self._get(key, "centre").copy_(centre)
+        self._get(key, "scale").copy_(scale)
+        self._get(key, "divisor").copy_(_divisor(scale))
+
+    def _checked(self, key: str, given: Statistics) -> dict[str, Tensor]:
+        """Return a key's statistics in double precision."""
+        stats = {
+            name: torch.as_tensor(given[name]).double() for name in ("min", "max", "mean", "std")
+        }
+        expected = self._get(key, "centre").shape
+        for name, value in stats.items():
+            if value.shape != expected:
                 raise PolicyError(
-                    f"statistics of '{key}' have shape {list(centre.shape)}, "
-                    f"the policy expects {list(self._centre(key).shape)}"
+                    f"statistics of '{key}' have shape {list(value.shape)}, "
+                    f"the policy expects {list(expected)}"
                 )
-            constant = scale.abs() <= CONSTANT * centre.abs().clamp(min=1)
-            self._centre(key).copy_(centre)
-            self._scale(key).copy_(torch.where(constant, torch.ones_like(scale), scale))
-
-    def _centre(self, key: str) -> Tensor:
-        return self.get_buffer(_buffer(key, "centre"))
-
-    def _scale(self, key: str) -> Tensor:
-        return self.get_buffer(_buffer(key, "scale"))
+            if not bool(value.isfinite().all()):
+                raise PolicyError(
+                    f"the {name} of '{key}' is not finite; look at the data with `kinoise inspect`"
+                )
+        return stats
 
     def normalize(self, key: str, value: Tensor) -> Tensor:
         """Return `value` `[..., *shape]` in normalised units; keys unknown here pass unchanged."""
         if key not in self.keys:
             return value
-        centre = self._centre(key)
-        return (value.to(centre.dtype) - centre) / self._scale(key)
+        centre = self._get(key, "centre")
+        return (value.to(centre.dtype) - centre) / self._get(key, "divisor")
 
     def unnormalize(self, key: str, value: Tensor) -> Tensor:
         """Return the normalised `value` in the data's own units."""
-        return torch.addcmul(self._centre(key), value, self._scale(key))
+        centre = self._get(key, "centre")
+        return torch.addcmul(centre, value.to(centre.dtype), self._get(key, "scale"))
+
+    def scale(self, key: str) -> Tensor:
+        """Return how many of the data's units one normalised unit is; 0 for constants."""
+        return self._get(key, "scale")
+
+    def bounds(self, key: str) -> tuple[Tensor, Tensor]:
+        """Return the least and the largest normalised value of the data, per dimension."""
+        return self._get(key, "low"), self._get(key, "high")
+
+    def _get(self, key: str, name: str) -> Tensor:
+        return self.get_buffer(_buffer(key, name))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load; checkpoints from before bounds were kept have those of "minmax"."""
+        for key in self.keys:
+            for name in ("low", "high"):
+                state_dict.setdefault(f"{prefix}{_buffer(key, name)}", self._get(key, name))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        for key in self.keys:
+            self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast, but never below single precision: bfloat16 would lose millimetres."""
+
+        def moved(buffer: Tensor) -> Tensor:
+            result = fn(buffer)
+            return result if result.dtype.itemsize >= 4 else buffer.to(result.device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _is_constant(low: Tensor, high: Tensor) -> Tensor:
+    size = torch.maximum(low.abs(), high.abs())
+    largest = size.max() if size.numel() else size.new_zeros(())
+    return high - low <= torch.maximum(CONSTANT * size, NOTHING * largest)
+
+
+def _divisor(scale: Tensor) -> Tensor:
+    return torch.where(scale == 0, torch.inf, scale)
+
+
+def _warn_of_constants(key: str, constant: Tensor) -> None:
+    dims = constant.flatten().nonzero().flatten().tolist()
+    if not dims:
+        return
+    meaning = "are always given back as they are" if key == "action" else "are ignored"
+    warnings.warn(
+        f"dimensions {dims} of '{key}' are constant in the training data; they {meaning}",
+        stacklevel=4,
+    )
 
 
 def _buffer(key: str, name: str) -> str:

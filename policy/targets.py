@@ -62,9 +62,15 @@ class Frame:
         """Return F, what the network should say."""
         return self.a * sample + self.b * epsilon
 
+    @property
+    def sample_factors(self) -> tuple[Tensor, Tensor]:
+        """The factors of the state and of F in the x_0 estimate, (b / det, -sigma / det)."""
+        return self.b / self.det, -self.sigma / self.det
+
     def sample(self, x: Tensor, prediction: Tensor) -> Tensor:
         """Return the x_0 estimate that the prediction F at x implies."""
-        return (self.b * x - self.sigma * prediction) / self.det
+        of_state, of_prediction = self.sample_factors
+        return x * of_state.to(x) + prediction * of_prediction.to(x)
 
     def epsilon(self, x: Tensor, prediction: Tensor) -> Tensor:
         """Return the noise estimate that the prediction F at x implies."""

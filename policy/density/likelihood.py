@@ -87,11 +87,12 @@ def chunk_log_likelihood(
     if divergence == "hutchinson":
         trace = hutchinson_trace(rademacher((n_probes, *sample.shape), generator).to(sample))
     with torch.no_grad():
-        ceiling = float(policy.path.angle(policy.table.t[0]))
+        ceiling = float(policy.path.angle(policy.table.t.max()))
         flow = ProbabilityFlow(policy.path, policy.estimator(here), floor, ceiling)
         normalised = log_likelihood(flow, sample, trace, n_steps=n_steps)
-        scale = policy.normalizer.get_buffer("scale:action")
-        return normalised - policy.horizon * scale.log().sum()
+        # A constant dimension has no unit of its own; it counts in normalised ones.
+        scale = policy.normalizer.scale("action")
+        return normalised - policy.horizon * scale[scale > 0].log().sum()
 
 
 def rademacher(shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:

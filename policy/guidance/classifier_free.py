@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -51,5 +52,9 @@ class ClassifierFree(Guidance):
         guided = blind + self.scale * (seeing - blind)
         if self.rescale == 0:
             return guided
-        ratio = seeing.std((-2, -1), keepdim=True) / guided.std((-2, -1), keepdim=True)
+        wanted, spread = (
+            each.std((-2, -1), correction=0, keepdim=True) for each in (seeing, guided)
+        )
+        # A chunk of one number, or of equal ones, has no spread to bring back.
+        ratio = torch.where(spread > 0, wanted / spread, 1.0)
         return guided * (self.rescale * ratio + 1 - self.rescale)

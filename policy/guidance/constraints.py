@@ -54,6 +54,7 @@ class Projection(Guidance):
     """
 
     onto: Nearest
+    exact = True
 
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""

@@ -53,21 +53,25 @@ class Estimate:
 
 
 class Guidance(ABC):
-    """Edits the x_0 estimate of every evaluation, before the clamp.
+    """Edits the x_0 estimate of every evaluation.
+
+    The policy clamps what comes out; only the exact edits that stand last follow the clamp.
 
     Attributes:
         needs_gradient: True if it calls `Estimate.vjp`.
         needs_unconditional: True if it calls `Estimate.without_obs`.
+        exact: True if its answer satisfies a constraint that a clamp could break.
     """
 
     needs_gradient: ClassVar[bool] = False
     needs_unconditional: ClassVar[bool] = False
+    exact: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the new x_0 estimate `[B, H, Da]`."""
 
 
-def is_asked_for(edits: tuple[Any, ...], attribute: str) -> bool:
+def declares(edits: tuple[Any, ...], attribute: str) -> bool:
     """Return whether any edit declares `attribute`; plain functions declare nothing."""
     return any(getattr(edit, attribute, False) for edit in edits)

@@ -110,7 +110,7 @@ class CostGradient(Guidance):
     def __call__(self, estimate: Estimate) -> Tensor:
         """Return the edited estimate `[B, H, Da]`."""
         low, high = self.interval
-        if not low <= estimate.t <= high:
+        if self.scale == 0 or not low <= estimate.t <= high:
             return estimate.sample
         cost, gradient = self._slope(estimate)
         if not gradient.any():

@@ -74,6 +74,9 @@ class LearnedGamma(nn.Module, Path):
     def log_snr_rate(self, t: Tensor) -> Tensor:
         return -0.5 * self.gamma_rate(t)
 
+    def snr_fall(self, t: Tensor) -> Tensor:
+        return 0.5 * self.gamma_rate(t) * torch.exp(-self.gamma(t))
+
     @torch.no_grad()
     def time_at(self, angle: Tensor) -> Tensor:
         wanted = 2 * torch.log(angle.tan().clamp(1e-30, 1e30))

@@ -73,6 +73,14 @@ class Path(ABC):
         """Return lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
         return torch.log(self.alpha(t)) - torch.log(self.sigma(t))
 
+    def snr_fall(self, t: Tensor) -> Tensor:
+        """Return -d SNR / dt / 2, the weight of the x_0 error in the variational bound.
+
+        Kingma et al. 2021, eq. 17, in a form that stays finite where alpha is 0.
+        """
+        alpha, sigma = self.alpha(t), self.sigma(t)
+        return alpha * (alpha * self.sigma_rate(t) - sigma * self.alpha_rate(t)) / sigma**3
+
     def log_snr_rate(self, t: Tensor) -> Tensor:
         """Return d lambda / d t, negative: noise only grows."""
         return self.alpha_rate(t) / self.alpha(t) - self.sigma_rate(t) / self.sigma(t)

@@ -11,7 +11,7 @@ import torch
 from ..errors import unknown_name
 from ..paths import PATHS, Path
 from .grids import Grid, UniformTime
-from .registry import compile_table
+from .registry import compile_table, get_solver
 from .staggered import staggered
 from .table import Table
 
@@ -38,6 +38,11 @@ class Sampler:
     path: Path | str | None = None
     delay: float = 0.0
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the solver expects a network that jumps to the data (a consistency model)."""
+        return get_solver(self.solver).jumps
+
     @torch.no_grad()
     def table(self, path: Path, horizon: int = 1) -> Table:
         """Compile the sampler for a network trained on `path`; imports diffusers.
@@ -50,9 +55,12 @@ class Sampler:
             PolicyError: an unknown solver, path or option, or a grid that does not decrease.
         """
         along = self._along(path)
-        # Where the other path begins with more noise than was ever trained on, begin at that.
-        start = path.angle(torch.ones((), dtype=torch.float64))
-        times = along.time_at(along.angle(self.grid(self.n_steps, along)).clamp(max=start))
+        times = self.grid(self.n_steps, along)
+        if along is not path:
+            # Where the other path begins with more noise than was ever trained on, the whole grid
+            # moves to begin at that: cut off there, its first times would coincide.
+            latest = along.time_at(path.angle(torch.ones((), dtype=torch.float64)))
+            times = times * (latest / times[0]).clamp(max=1)
         table = compile_table(self.solver, times, along, **self.options)
         table = table if along is path else table.rebased(along, path)
         return staggered(table, path, horizon, self.delay)

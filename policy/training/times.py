@@ -14,6 +14,9 @@ from torch import Tensor
 
 from ..paths import Path, shifted
 
+#: The largest number of single precision below 1.
+BELOW_ONE = 1 - 2.0**-24
+
 
 class TimeDistribution(ABC):
     """Draws training times in [0, 1]; one a chunk `[B]`, or one a token `[B, H]`."""
@@ -31,7 +34,9 @@ class TimeDistribution(ABC):
         less variance (Kingma et al. 2021, appendix I.1).
         """
         strata = torch.randperm(batch, generator=generator)
-        return self.quantile((strata + torch.rand(batch, generator=generator)) / batch, path)
+        u = (strata + torch.rand(batch, generator=generator)) / batch
+        # The last stratum can round to 1, where a path may have no data left to predict.
+        return self.quantile(u.clamp(max=BELOW_ONE), path).clamp(max=BELOW_ONE)
 
 
 @dataclass(frozen=True)

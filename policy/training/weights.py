@@ -22,7 +22,7 @@ class Weight(ABC):
 
     @abstractmethod
     def weight(self, path: Path, t: Tensor) -> Tensor:
-        """Return w(t) >= 0, of t's shape."""
+        """Return w(t) >= 0, of t's shape; never a gradient to a path that is learned."""
 
     def penalty(self, path: Path, t: Tensor) -> Tensor:
         """Return what is added to the weighted error; only learned weights need it."""
@@ -33,6 +33,7 @@ class Weight(ABC):
 class Sample(Weight):
     """w = 1: the squared error of x_0 itself, whatever is predicted."""
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
         return torch.ones_like(t)
 
@@ -47,6 +48,7 @@ class SNR(Weight):
 
     maximum: float = 1e4
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
         return torch.exp(2 * path.log_snr(t)).clamp(max=self.maximum)
 
@@ -57,6 +59,7 @@ class MinSNR(Weight):
 
     gamma: float = 5.0
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
         return torch.exp(2 * path.log_snr(t)).clamp(max=self.gamma)
 
@@ -67,9 +70,9 @@ class ELBO(Weight):
 
     maximum: float = 1e4
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
-        density = -path.log_snr_rate(t) * torch.exp(2 * path.log_snr(t))
-        return density.clamp(max=self.maximum)
+        return path.snr_fall(t).clamp(max=self.maximum)
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,10 @@ class Sigmoid(Weight):
     bias: float = 0.0
     maximum: float = 1e4
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
-        density = -path.log_snr_rate(t) * torch.exp(2 * path.log_snr(t))
-        return (torch.sigmoid(self.bias - 2 * path.log_snr(t)) * density).clamp(max=self.maximum)
+        share = torch.sigmoid(self.bias - 2 * path.log_snr(t))
+        return (share * path.snr_fall(t)).clamp(max=self.maximum)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class EDM(Weight):
 
     maximum: float = 1e4
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
         return (torch.exp(2 * path.log_snr(t)) + 1 / SIGMA_DATA**2).clamp(max=self.maximum)
 
@@ -111,6 +116,7 @@ class Targets(Weight):
     factors: Mapping[str, float] = field(default_factory=lambda: {"velocity": 1.0, "epsilon": 1.0})
     maximum: float = 1e4
 
+    @torch.no_grad()
     def weight(self, path: Path, t: Tensor) -> Tensor:
         total = torch.zeros_like(t)
         for target, factor in self.factors.items():
@@ -141,14 +147,16 @@ class Learned(nn.Module, Weight):
 
     def log_variance(self, path: Path, t: Tensor) -> Tensor:
         """Return u(t), of t's shape."""
-        phases = path.angle(t)[..., None].float() * self.frequencies * 2
+        with torch.no_grad():
+            phases = path.angle(t)[..., None].float() * self.frequencies * 2
         features = torch.cat([phases.sin(), phases.cos()], -1)
         # Elementwise rather than a matmul: autocast would round it to bfloat16.
         value = (features * self.output.weight[0]).sum(-1) + self.output.bias
         return value.to(t.dtype)
 
     def weight(self, path: Path, t: Tensor) -> Tensor:
-        return self.base.weight(path, t) * torch.exp(-self.log_variance(path, t))
+        base = self.base.weight(path, t)
+        return base * torch.exp(-self.log_variance(path, t))
 
     def penalty(self, path: Path, t: Tensor) -> Tensor:
         return self.log_variance(path, t)

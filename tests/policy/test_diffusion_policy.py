@@ -49,7 +49,14 @@ def test_a_row_is_the_same_alone_and_in_a_batch(network: str) -> None:
     torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.parametrize("solver", [name for name, s in SOLVERS.items() if s.jumps])
+def test_a_solver_that_jumps_is_refused_where_the_network_predicts_means(solver: str) -> None:
+    policy = tiny.policy()
+    with pytest.raises(PolicyError, match="predicts means"):
+        policy.set_sampler(Sampler(solver, 3, UniformTime()))
+
+
+@pytest.mark.parametrize("solver", [name for name, s in SOLVERS.items() if not s.jumps])
 def test_every_solver_samples_the_same_policy(solver: str) -> None:
     policy = tiny.policy().eval()
     policy.set_sampler(Sampler(solver, 3, UniformTime()))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...targets import frame
+from ...denoiser import Denoiser
 from ..times import TimeDistribution, Uniform
 from ..weights import Weight
-from .objective import Network, Noised, Objective, masked_mean
+from .objective import Objective, TrainingBatch, masked_mean
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,27 @@ class Denoising(Objective):
     times: TimeDistribution = field(default_factory=Uniform)
     weight: Weight | None = None
 
-    def of(
+    def loss(
         self,
-        network: Network,
-        noised: Noised,
-        mask: Tensor | None,
-        generator: torch.Generator | None,
+        denoiser: Denoiser,
+        batch: TrainingBatch,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        path, sample = noised.path, noised.sample
+        path = denoiser.path
         # A path that is learned is not learned here: any weighted error has a trivial minimum.
         with torch.no_grad():
+            noised = self.noised(path, batch, generator)
             # At t = 0 there is no noise, and targets that divide by sigma are not defined.
             noised = noised.at(noised.t.clamp(min=path.earliest))
-            level = frame(self.target, path, noised.per_token)
-            x, wanted = noised.state(level), level.target(noised.sample, noised.noise)
-        error = (network(x, noised.t).to(sample.dtype) - wanted) ** 2
-        if self.weight is not None:
+            t = noised.per_token
+            level = denoiser.level(t)
+            x = noised.state(level)
+            wanted = level.target(noised.sample, noised.noise)
             # |dx_0|^2 = (sigma / det)^2 |dF|^2
-            weight = self.weight.weight(path, noised.per_token) * (level.sigma / level.det) ** 2
-            error = error * weight + self.weight.penalty(path, noised.per_token)
-        return masked_mean(error, mask)
+            per_target = (level.sigma / level.det) ** 2
+
+        prediction = denoiser.predict(x, noised.t, batch.condition)
+        error = (prediction.to(batch.sample.dtype) - wanted) ** 2
+        if self.weight is not None:
+            error = error * self.weight.weight(path, t) * per_target + self.weight.penalty(path, t)
+        return masked_mean(error, batch.mask)

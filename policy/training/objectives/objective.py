@@ -1,6 +1,7 @@
 """What every training loss is: called with the same arguments, it returns a scalar.
 
 All of them train the one network F = a x_0 + b eps, so that each can be sampled by every solver.
+An objective draws its own times and noise: others than these need pairs of times, or none.
 """
 
 from __future__ import annotations
@@ -8,19 +9,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ...denoiser import Denoiser, per_token
 from ...errors import PolicyError
 from ...paths import Path
 from ...targets import Frame
 from ..times import TimeDistribution
 
-#: (x `[B, H, Da]`, t `[B]` or `[B, H]`) -> the prediction F `[B, H, Da]`.
-Network = Callable[[Tensor, Tensor], Tensor]
 #: (data, noise), both `[B, H, Da]` -> a pair to train on (see `couplings`).
 Pair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """What a loss is computed from.
+
+    Attributes:
+        sample: normalised chunks x_0 `[B, H, Da]`.
+        condition: the network's features of the observations.
+        mask: `[B, H]`, True where the action is real and False where it is padding; None for all.
+        base: the known x_1 `[B, H, Da]` of a path that has one.
+        pair: chooses which noise belongs to which data; None leaves them independent.
+    """
+
+    sample: Tensor
+    condition: Tensor
+    mask: Tensor | None = None
+    base: Tensor | None = None
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Noised:
     @property
     def per_token(self) -> Tensor:
         """The times in a shape that broadcasts with chunks."""
-        return self.t[:, None, None] if self.t.ndim == 1 else self.t[:, :, None]
+        return per_token(self.t)
 
     @property
     def shift(self) -> Tensor | float:
@@ -65,52 +85,41 @@ class Objective(ABC):
     Attributes:
         target: what the network predicts, a name in `targets.TARGETS`.
         times: the distribution of t.
+        jumps: True if the network learns to jump along the ODE to the data, not the mean of x_0.
     """
 
     target: str
     times: TimeDistribution
+    jumps: ClassVar[bool] = False
 
+    @abstractmethod
     def loss(
         self,
-        network: Network,
-        path: Path,
-        sample: Tensor,
-        mask: Tensor | None = None,
+        denoiser: Denoiser,
+        batch: TrainingBatch,
         generator: torch.Generator | None = None,
-        *,
-        base: Tensor | None = None,
-        pair: Pair | None = None,
     ) -> Tensor:
         """Draw times and noise and return the mean loss over real tokens, a scalar.
 
         Args:
-            network: maps (x `[B, H, Da]`, t `[B]` or `[B, H]`) to the prediction F `[B, H, Da]`.
-            path: the noising path.
-            sample: normalised chunks x_0 `[B, H, Da]`.
-            mask: `[B, H]`, True where the action is real and False where it is padding.
+            denoiser: the network on its path.
+            batch: what to train on.
             generator: the source of times and noise, on the CPU.
-            base: the known x_1 `[B, H, Da]` of a path that has one.
-            pair: chooses which noise belongs to which data; None leaves them independent.
         """
-        batch, horizon, _ = sample.shape
-        t = self.times.sample(batch, horizon, path, generator).to(sample)
-        noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
-        if pair is not None:
-            sample, noise = pair(sample, noise)
-        return self.of(network, Noised(t, sample, noise, path, base), mask, generator)
 
-    @abstractmethod
-    def of(
-        self,
-        network: Network,
-        noised: Noised,
-        mask: Tensor | None,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """Return the loss of a noised batch, a scalar; arguments as in `loss`."""
+    def noised(self, path: Path, batch: TrainingBatch, generator: torch.Generator | None) -> Noised:
+        """Return the batch at times and with noise of its own, coupled where it asks for that."""
+        sample = batch.sample
+        rows, horizon, _ = sample.shape
+        t = self.times.sample(rows, horizon, path, generator).to(sample)
+        noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
+        if batch.pair is not None:
+            sample, noise = batch.pair(sample, noise)
+        return Noised(t, sample, noise, path, batch.base)
 
 
 def refuse_weight(objective: Objective, weight: object) -> None:
+    """Raise PolicyError where a loss that has a weight of its own is given another."""
     if weight is not None:
         raise PolicyError(
             f"{type(objective).__name__} has a weight of its own; leave weight=target"

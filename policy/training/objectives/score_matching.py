@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ...denoiser import Denoiser
 from ...errors import PolicyError
-from ...targets import convert, frame
+from ...targets import convert
 from ..times import TimeDistribution, Uniform
-from .objective import Network, Noised, Objective, refuse_weight
+from .objective import Objective, TrainingBatch, refuse_weight
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,34 @@ class SlicedScoreMatching(Objective):
     def __post_init__(self) -> None:
         refuse_weight(self, self.weight)
 
-    def of(
+    def loss(
         self,
-        network: Network,
-        noised: Noised,
-        mask: Tensor | None,
-        generator: torch.Generator | None,
+        denoiser: Denoiser,
+        batch: TrainingBatch,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        path, sample = noised.path, noised.sample
-        if mask is not None and not bool(mask.all()):
+        path = denoiser.path
+        if batch.mask is not None and not bool(batch.mask.all()):
             raise PolicyError(
                 "sliced score matching looks at whole chunks and cannot leave padding out; "
                 "use data.padding=repeat"
             )
+
         with torch.no_grad():
+            noised = self.noised(path, batch, generator)
             noised = noised.at(noised.t.clamp(min=max(self.earliest, path.earliest)))
             t = noised.per_token
-            x = noised.state(frame(self.target, path, t))
+            x = noised.state(denoiser.level(t))
             slices = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+
         x.requires_grad_()
-        prediction = network(x, noised.t).to(x.dtype)
+        # The fused kernels of attention have no second derivative.
+        with sdpa_kernel(SDPBackend.MATH):
+            prediction = denoiser.predict(x, noised.t, batch.condition).to(x.dtype)
         score = convert(prediction, x - noised.shift, path, t, self.target, "score")
         projected = (slices * score).sum((1, 2))
         (slope,) = torch.autograd.grad(projected.sum(), x, create_graph=True)
+
         # One number a chunk; weighted by sigma^2 as in Song & Ermon 2019, eq. 6.
         value = (slices * slope).sum((1, 2)) + 0.5 * projected**2
-        return (value * (path.sigma(t) ** 2).mean((1, 2))).mean() / sample[0].numel()
+        return (value * (path.sigma(t) ** 2).mean((1, 2))).mean() / batch.sample[0].numel()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ...denoiser import Denoiser
 from ...paths import LearnedGamma, Path
-from ...targets import frame
 from ..times import TimeDistribution, Uniform
-from .objective import Network, Noised, Objective, masked_mean, refuse_weight
+from .objective import Objective, TrainingBatch, masked_mean, refuse_weight
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,34 @@ class VariationalBound(Objective):
     def __post_init__(self) -> None:
         refuse_weight(self, self.weight)
 
-    def of(
+    def loss(
         self,
-        network: Network,
-        noised: Noised,
-        mask: Tensor | None,
-        generator: torch.Generator | None,
+        denoiser: Denoiser,
+        batch: TrainingBatch,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        path, sample = noised.path, noised.sample
+        path = denoiser.path
+        noised = self.noised(path, batch, generator)
         noised = noised.at(self.earliest + (1 - self.earliest) * noised.t)
         t = noised.per_token
-        level = frame(self.target, path, t)
-        prediction = network(noised.state(level), noised.t)
-        estimate = level.sample(noised.state(level) - noised.shift, prediction.to(sample.dtype))
-        rate = -path.log_snr_rate(t) * torch.exp(2 * path.log_snr(t)) * (1 - self.earliest)
+        level = denoiser.level(t)
+        state = noised.state(level)
+
+        prediction = denoiser.predict(state, noised.t, batch.condition).to(batch.sample.dtype)
+        estimate = level.sample(state - noised.shift, prediction)
+        rate = path.snr_fall(t) * (1 - self.earliest)
         error = rate * (estimate - noised.sample) ** 2
+
         ends = self._ends(path, noised.sample)
         if isinstance(path, LearnedGamma):  # last: any later use of the path would undo it
             path.reduce_variance(error.mean((1, 2), keepdim=True))
-        return masked_mean(error + ends, mask) / math.log(2)
+        return masked_mean(error + ends, batch.mask) / math.log(2)
 
     @torch.no_grad()
     def _ends(self, path: Path, sample: Tensor) -> Tensor:
         """Return the prior's and the reconstruction's nats, elementwise."""
-        first, last = sample.new_tensor(self.earliest), sample.new_tensor(1.0)
+        first = sample.new_tensor(self.earliest)
+        last = sample.new_tensor(1.0)
         # KL of N(alpha x_0, sigma^2) from the prior N(0, sigma^2) at t = 1.
         prior = 0.5 * (path.alpha(last) / path.sigma(last) * sample) ** 2
         # -log N(x_0; x / alpha, (sigma / alpha)^2) at the earliest time, on average.

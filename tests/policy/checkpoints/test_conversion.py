@@ -121,8 +121,7 @@ def test_the_network_and_normalisation_of_a_whole_policy_are_found(reference: nn
     assert found.left_over == ["obs_encoder.obs_nets.image.conv.weight"]
     normalizer = Normalizer({"obs": (5,), "action": (2,)})
     for key, (centre, scale) in found.normalizer.items():
-        normalizer.get_buffer(f"centre:{key}").copy_(centre)
-        normalizer.get_buffer(f"scale:{key}").copy_(scale)
+        normalizer.assign(key, centre, scale)
         value = torch.randn(7, len(scale))
         theirs = value * state[f"normalizer.params_dict.{key}.scale"]
         theirs += state[f"normalizer.params_dict.{key}.offset"]

@@ -168,8 +168,11 @@ def test_it_is_in_the_units_of_the_data() -> None:
     """Metres in place of millimetres: the density grows by 1000 for every number."""
     policy, batch = tiny.policy(), tiny.batch(0, 3)
     before = chunk_log_likelihood(policy, batch["obs"], batch["action"], n_steps=12)
-    policy.normalizer.get_buffer("centre:action").div_(1000)
-    policy.normalizer.get_buffer("scale:action").div_(1000)
+    normalizer = policy.normalizer
+    centre, scale = (
+        normalizer.get_buffer(f"{name}:action").clone() for name in ("centre", "scale")
+    )
+    normalizer.assign("action", centre / 1000, scale / 1000)
     after = chunk_log_likelihood(policy, batch["obs"], batch["action"] / 1000, n_steps=12)
     assert torch.allclose(after - before, torch.tensor(16 * math.log(1000.0)), atol=2e-3)
 

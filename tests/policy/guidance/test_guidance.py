@@ -112,7 +112,7 @@ def test_a_policy_without_edits_builds_no_estimate(monkeypatch: pytest.MonkeyPat
     def refuse(*_: Any, **__: Any) -> Estimate:
         raise AssertionError("an estimate was built")
 
-    monkeypatch.setattr("kinoise.policy.diffusion_policy.Estimate", refuse)
+    monkeypatch.setattr("kinoise.policy.guidance.guided.Estimate", refuse)
     policy, obs = tiny.policy().eval(), tiny.batch(0, size=1)["obs"]
     policy.sample(obs)
     with pytest.raises(AssertionError, match="was built"):

@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from oracles import TWO_MODES
 from registry import PATHS, every_path, every_target
-from torch import Tensor
+from torch import Tensor, nn
 
+from kinoise.policy.denoiser import Denoiser, per_token
 from kinoise.policy.errors import PolicyError
+from kinoise.policy.networks import Backbone
 from kinoise.policy.paths import LearnedGamma, LinearFlow, Path, VPCosine, VPLinear
 from kinoise.policy.targets import TARGETS, frame
-from kinoise.policy.training.objectives import Denoising, SlicedScoreMatching, VariationalBound
+from kinoise.policy.training.objectives import (
+    Denoising,
+    Objective,
+    SlicedScoreMatching,
+    TrainingBatch,
+    VariationalBound,
+)
 from kinoise.policy.training.times import LogitNormal, PerToken, TimeDistribution, Uniform
 from kinoise.policy.training.weights import SNR
+
+
+class Function(Backbone):
+    """A network that is a function of (x, t), for oracles."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+        self.dtype = nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def times(self, t: Tensor) -> Tensor:
+        return t
+
+    def condition(self, cond: Tensor) -> Tensor:
+        return cond
+
+    def denoise(self, x: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+        return self.function(x, times)
+
+
+def loss_of(
+    objective: Objective,
+    network: Callable[[Tensor, Tensor], Tensor],
+    path: Path,
+    sample: Tensor,
+    generator: torch.Generator | None = None,
+    **batch: Any,
+) -> Tensor:
+    """Return the loss of a network that is a function and sees the state as it is."""
+
+    def unscaled(x: Tensor, t: Tensor) -> Tensor:
+        scale = path.input_scale(t)
+        return network(x if scale is None else x / per_token(scale), t)
+
+    denoiser = Denoiser(Function(unscaled), path, objective.target)
+    return objective.loss(denoiser, TrainingBatch(sample, sample[:, :0], **batch), generator)
+
 
 CHUNK = torch.full((4096, 3, 2), 0.4, dtype=torch.float64)
 
@@ -36,7 +83,7 @@ def _perfect(target: str, path: Path, value: float = 0.4) -> object:
 @pytest.mark.parametrize("times", [Uniform(), PerToken(Uniform())])
 def test_a_perfect_network_has_no_loss(target: str, path: Path, times: TimeDistribution) -> None:
     generator = torch.Generator().manual_seed(0)
-    loss = Denoising(target, times).loss(_perfect(target, path), path, CHUNK, generator=generator)
+    loss = loss_of(Denoising(target, times), _perfect(target, path), path, CHUNK, generator)
     assert loss < 1e-10
 
 
@@ -51,7 +98,7 @@ class AtTheData(TimeDistribution):
 @every_path
 def test_the_loss_is_finite_even_where_the_path_has_no_noise(target: str, path: Path) -> None:
     chunk = CHUNK.float()
-    loss = Denoising(target, AtTheData()).loss(lambda x, t: torch.zeros_like(x), path, chunk)
+    loss = loss_of(Denoising(target, AtTheData()), lambda x, t: torch.zeros_like(x), path, chunk)
     assert torch.isfinite(loss)
 
 
@@ -65,9 +112,7 @@ def test_with_the_snr_weight_every_target_has_the_epsilon_loss(path: Path) -> No
             return level.target(guess, (x - level.alpha * guess) / level.sigma)
 
         generator = torch.Generator().manual_seed(0)
-        return Denoising(target, LogitNormal(), weight).loss(
-            network, path, CHUNK, generator=generator
-        )
+        return loss_of(Denoising(target, LogitNormal(), weight), network, path, CHUNK, generator)
 
     plain = loss("epsilon", None)
     for target in TARGETS:
@@ -84,7 +129,7 @@ def test_masked_tokens_do_not_count() -> None:
     def loss(sample: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(3)
         network = lambda x, t: torch.zeros_like(x)  # noqa: E731
-        return Denoising().loss(network, LinearFlow(), sample, mask, generator)
+        return loss_of(Denoising(), network, LinearFlow(), sample, generator, mask=mask)
 
     assert loss(chunk) == loss(spoiled)
 
@@ -99,9 +144,7 @@ def test_the_variational_bound_of_the_exact_denoiser_is_the_entropy_of_the_data(
     denoise = TWO_MODES.denoiser(path)
     network = lambda x, t: denoise(x, t[:, None, None, None])  # noqa: E731
     earliest = float(path.time_at(torch.tensor(0.03, dtype=torch.float64)))
-    bits = VariationalBound("sample", earliest=earliest).loss(
-        network, path, data, generator=generator
-    )
+    bits = loss_of(VariationalBound("sample", earliest=earliest), network, path, data, generator)
     assert bits == pytest.approx(_entropy_bits(), abs=0.04)
 
 
@@ -128,7 +171,7 @@ def test_gamma_learns_to_reduce_the_variance_of_the_bound_and_not_its_mean() -> 
         data = TWO_MODES.draw(512, generator).reshape(-1, 1, 1)
         denoise = TWO_MODES.denoiser(path)
         network = lambda x, t: denoise(x, t[:, None, None, None])  # noqa: B023, E731
-        objective.loss(network, path, data, generator=generator).backward()
+        loss_of(objective, network, path, data, generator).backward()
         optimizer.step()
         optimizer.zero_grad()
     after = spread()
@@ -151,7 +194,7 @@ def test_sliced_and_denoising_score_matching_agree_on_where_the_minimum_is(path:
             variance = (0.5 * path.alpha(t)) ** 2 + path.sigma(t) ** 2
             return factor * (0.3 * path.alpha(t) - x) / variance
 
-        loss = objective.loss(network, path, data, generator=torch.Generator().manual_seed(1))
+        loss = loss_of(objective, network, path, data, torch.Generator().manual_seed(1))
         (gradient,) = torch.autograd.grad(loss, factor)
         return float(gradient)
 
@@ -163,8 +206,11 @@ def test_sliced_and_denoising_score_matching_agree_on_where_the_minimum_is(path:
 
 def test_sliced_score_matching_trains_an_ordinary_network() -> None:
     weight = torch.tensor(0.0, requires_grad=True)
-    loss = SlicedScoreMatching("epsilon").loss(
-        lambda x, t: weight * x, VPLinear(), torch.randn(64, 3, 2)
+    loss = loss_of(
+        SlicedScoreMatching("epsilon"),
+        lambda x, t: weight * x,
+        VPLinear(),
+        torch.randn(64, 3, 2),
     )
     loss.backward()
     assert torch.isfinite(weight.grad)
@@ -175,7 +221,7 @@ def test_sliced_score_matching_refuses_to_leave_padding_out() -> None:
     mask = torch.ones(64, 3, dtype=torch.bool)
     mask[0, 2] = False
     with pytest.raises(PolicyError, match=r"data.padding=repeat"):
-        SlicedScoreMatching().loss(lambda x, t: x, VPLinear(), torch.randn(64, 3, 2), mask)
+        loss_of(SlicedScoreMatching(), lambda x, t: x, VPLinear(), torch.randn(64, 3, 2), mask=mask)
 
 
 @pytest.mark.parametrize("objective", [VariationalBound, SlicedScoreMatching])
@@ -191,7 +237,7 @@ def test_a_known_base_moves_the_state_and_not_the_target() -> None:
     def network(x: Tensor, t: Tensor) -> Tensor:
         return _perfect("velocity", path)(x - path.beta(t[:, None, None]) * base, t)
 
-    loss = Denoising("velocity").loss(network, path, CHUNK, base=base)
+    loss = loss_of(Denoising("velocity"), network, path, CHUNK, base=base)
     assert loss < 1e-10
 
 

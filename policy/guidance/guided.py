@@ -1,0 +1,84 @@
+"""Apply edits to every x_0 estimate of a sampler, with gradients where an edit asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..denoiser import Rows
+from ..errors import PolicyError
+from ..normalizer import Normalizer
+from .estimate import Estimate, Guidance, declares
+
+#: (row k of the table, state `[B, H, Da]`) -> the x_0 estimate `[B, H, Da]`.
+RowEstimate = Callable[[int, Tensor], Tensor]
+
+
+def guided(
+    rows: Rows,
+    seeing: RowEstimate,
+    blind: RowEstimate | None,
+    edits: tuple[Guidance, ...],
+    *,
+    clamp: Callable[[Tensor], Tensor] | None,
+    obs: Mapping[str, Tensor],
+    normalizer: Normalizer,
+) -> RowEstimate:
+    """Return the x_0 estimate with the edits applied in order.
+
+    The clamp stands before the exact edits at the end, which it would undo.
+
+    Args:
+        rows: the evaluations of the table.
+        seeing: the estimate of the network.
+        blind: that of the network without observations, if there is one.
+        edits: what to apply.
+        clamp: holds an estimate to the data's range, in place; None for none.
+        obs: raw observations, key -> `[B, To, ...]`.
+        normalizer: translates between normalised chunks and the data's units.
+    """
+    gradient = declares(edits, "needs_gradient")
+    soft, exact = _split(edits)
+
+    def estimate(k: int, state: Tensor) -> Tensor:
+        x = state.clone().requires_grad_(gradient)
+        with torch.set_grad_enabled(gradient):
+            now = Estimate(
+                sample=seeing(k, x),
+                x=x,
+                t=rows.t[k],
+                alpha=rows.alphas[k],
+                sigma=rows.sigmas[k],
+                row=k,
+                n_rows=rows.table.n_evaluations,
+                obs=obs,
+                to_actions=partial(normalizer.unnormalize, "action"),
+                to_normalized=partial(normalizer.normalize, "action"),
+                without_obs=partial(blind or _undeclared, k, x),
+            )
+            for edit in soft:
+                now.sample = edit(now)
+
+        now.sample = now.sample.detach().clone()
+        if clamp is not None:
+            clamp(now.sample)
+        for edit in exact:
+            now.sample = edit(now)
+        return now.sample
+
+    return estimate
+
+
+def _split(edits: tuple[Guidance, ...]) -> tuple[tuple[Guidance, ...], tuple[Guidance, ...]]:
+    """Divide the edits into those before the clamp and the exact ones at the end, after it."""
+    cut = len(edits)
+    while cut and getattr(edits[cut - 1], "exact", False):
+        cut -= 1
+    return edits[:cut], edits[cut:]
+
+
+def _undeclared(k: int, x: Tensor) -> Tensor:
+    raise PolicyError("an edit that calls without_obs must declare needs_unconditional = True")
