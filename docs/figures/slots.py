@@ -49,7 +49,7 @@ def draw(out: Path = ASSETS / "slots.svg") -> Path:
     """Draw every slot where it acts."""
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(12.0, 4.9), layout="constrained")
+    figure, axis = plt.subplots(figsize=(9.6, 4.1), layout="constrained")
     axis.set(xlim=(-2.4, 13.8), ylim=(-0.9, 6.0))
     axis.axis("off")
     for name, y in LANES.items():
@@ -84,7 +84,7 @@ def _box(axis: Axes, name: str, centre: tuple[float, float], note: str, is_slot:
     )
     ink = "white" if is_slot else DATA
     text = {"ha": "center", "va": "center", "color": ink, "zorder": 3}
-    axis.text(x, y + 0.15, name, fontsize=11, fontweight="bold", **text)
+    axis.text(x, y + 0.15, name, fontsize=10, fontweight="bold", **text)
     axis.text(x, y - 0.18, note, fontsize=8, **text)
 
 

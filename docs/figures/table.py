@@ -26,7 +26,7 @@ def draw(out: Path = ASSETS / "table.svg") -> Path:
     tables = [Sampler(solver, N).table(VPCosine()) for solver in SOLVERS]
     widths = [1 + table.n_evaluations + table.n_noises for table in tables]
     figure, axes = plt.subplots(
-        1, 2, figsize=(11.5, 4.3), layout="constrained", gridspec_kw={"width_ratios": widths}
+        1, 2, figsize=(9.4, 3.7), layout="constrained", gridspec_kw={"width_ratios": widths}
     )
     for axis, table, title in zip(axes, tables, SOLVERS.values(), strict=True):
         _panel(axis, table, title)
@@ -48,7 +48,7 @@ def _panel(axis: Axes, table: Table, title: str) -> None:
 
     states = [f"row {k}" for k in range(n)]
     parts = ["$x_{init}$", *(f"$m_{{{j}}}$" for j in range(n)), *(f"$z_{{{j}}}$" for j in range(m))]
-    axis.set_xticks(range(len(parts)), parts, fontsize=8)
+    axis.set_xticks(range(len(parts)), parts, fontsize=7)
     axis.set_yticks(range(n + 1), [*states, "chunk"], fontsize=8)
     axis.tick_params(length=0)
     axis.set_title(title, fontsize=11)
