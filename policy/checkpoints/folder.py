@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from ..build import build
-from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError
-from ..sampling.sampler import Sampler
-from ..sampling.table import Table
+from ..sampling import Table
+from .atomic import aside, atomic_folder
+from .reading import read_json, read_yaml
 
 FORMAT = 1
 _PACKAGES = ("kinoise", "torch", "diffusers", "numpy", "safetensors", "mujoco")
@@ -44,24 +40,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `path` when the block succeeds, or vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_checkpoint(
@@ -86,9 +64,14 @@ def save_checkpoint(
         training: raw weights and optimizer state, for resuming.
 
     Raises:
-        PolicyError: the disk refuses, being full for example; what was there is as it was.
+        PolicyError: something else stands at the path, or the disk refuses, being full for
+            example; what was there is as it was.
     """
     path = Path(path)
+    if path.exists() and not is_checkpoint(path):
+        raise PolicyError(
+            f"'{path}' exists and is no checkpoint; it is left as it is, give another name"
+        )
     meta = {"format": FORMAT, "step": step, "metrics": metrics or {}, "versions": versions()}
     tensors = {"policy": weights, "table": table.tensors(), "training": training or {}}
     try:
@@ -96,7 +79,9 @@ def save_checkpoint(
             for name, group in tensors.items():
                 if group:
                     save_file(_packed(group), folder / f"{name}.safetensors")
-            (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False))
+            (folder / "config.yaml").write_text(
+                yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False)
+            )
             (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n")
     except (SafetensorError, OSError) as error:
         raise PolicyError(
@@ -104,6 +89,11 @@ def save_checkpoint(
             "continue with resume=true; earlier checkpoints are kept"
         ) from error
     return path
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a folder is a checkpoint of ours, and may be replaced by another."""
+    return (path / "policy.safetensors").is_file() and (path / "meta.json").is_file()
 
 
 def record_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -134,6 +124,8 @@ def find_checkpoint(path: str | Path) -> Path:
     for candidate in candidates:
         if (candidate / "policy.safetensors").is_file():
             return candidate
+    if (aside(path) / "policy.safetensors").is_file():  # a kill while it was replaced
+        return aside(path)
     if path.exists():
         raise PolicyError(f"no checkpoint in '{path}': it holds no policy.safetensors")
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -147,69 +139,24 @@ _PREFERRED = ("best", "last")
 
 def read_meta(path: str | Path) -> dict[str, Any]:
     """Return a checkpoint's meta.json."""
-    return dict(json.loads(_read(find_checkpoint(path) / "meta.json")))
+    folder = find_checkpoint(path)
+    meta = read_json(folder / "meta.json")
+    if not isinstance(meta.get("step"), int) or not isinstance(meta.get("metrics"), dict):
+        raise PolicyError(f"'{folder / 'meta.json'}' lacks step or metrics; use another checkpoint")
+    return meta
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the resolved configuration a checkpoint was trained with."""
-    return dict(yaml.safe_load(_read(find_checkpoint(path) / "config.yaml")))
+    """Return the resolved configuration a checkpoint was trained with, as plain data."""
+    return read_yaml(find_checkpoint(path) / "config.yaml")
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
+class _Dumper(yaml.SafeDumper):
+    """Plain data, written out: an alias would make the file harder to read and to check."""
 
-    Raises:
-        PolicyError: the file is missing or damaged.
-    """
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise PolicyError(f"cannot read '{path}': {error}; use another checkpoint") from error
-
-
-def load_policy(
-    path: str | Path,
-    *,
-    device: str | torch.device = "cpu",
-    sampler: Mapping[str, Any] | Sampler | None = None,
-    guidance: Sequence[Any] | None = None,
-    allow: Sequence[str] = (),
-) -> DiffusionPolicy:
-    """Load a policy for running: averaged weights, evaluation mode, no pickle.
-
-    Args:
-        path: a checkpoint folder, or a run folder (its best checkpoint, else its last).
-        device: where the policy computes.
-        sampler: another sampler than the stored one, as a configuration node or object.
-        guidance: other edits of the x_0 estimate than the stored ones, as nodes or objects.
-        allow: packages outside Kinoise whose classes the checkpoint may name.
-
-    Raises:
-        PolicyError: no checkpoint there, a damaged one, or one that names foreign code.
-    """
-    folder = find_checkpoint(path)
-    node = dict(read_config(folder)["policy"])
-    if sampler is None:
-        node["sampler"] = Table(**read_tensors(folder / "table.safetensors"))
-    else:
-        node["sampler"] = sampler
-    if guidance is not None:
-        node["guidance"] = guidance
-    policy: DiffusionPolicy = build(node, allow)
-    try:
-        policy.load_state_dict(read_tensors(folder / "policy.safetensors"))
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise PolicyError(f"'{folder}' does not fit its own configuration: {first}") from error
-    return policy.to(device).eval()
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise PolicyError(f"cannot read '{path}': {error.strerror}") from error

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import PolicyError
 from .path import Path
 
 _BISECTIONS = 55
@@ -26,6 +27,11 @@ class LearnedGamma(nn.Module, Path):
 
     def __init__(self, gamma_min: float = -13.3, gamma_max: float = 10.0, width: int = 16) -> None:
         super().__init__()
+        if not 1 <= width <= 1024 or not gamma_min < gamma_max:
+            raise PolicyError(
+                "a learned path needs gamma_min < gamma_max and 1 to 1024 hidden sigmoids; got "
+                f"{gamma_min}, {gamma_max} and {width}"
+            )
         self.gamma_min, self.gamma_max = gamma_min, gamma_max
         self.linear = nn.Parameter(torch.zeros(()))
         self.gain = nn.Parameter(torch.full((width,), -4.0))

@@ -114,7 +114,7 @@ class Reflow(Coupling):
     @cached_property
     def _policy(self) -> DiffusionPolicy:
         # Read at the first use: running the student needs no teacher.
-        from ..checkpoints.folder import load_policy
+        from ..checkpoints import load_policy
 
         return load_policy(self.teacher)
 

@@ -13,14 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import (
-    find_checkpoint,
-    link,
-    read_meta,
-    read_tensors,
-    record_metrics,
-    save_checkpoint,
-)
+from ..checkpoints.folder import find_checkpoint, link, read_meta, record_metrics, save_checkpoint
+from ..checkpoints.reading import read_tensors
 from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError, unknown_name
 from .interrupt import stop_at_interrupt

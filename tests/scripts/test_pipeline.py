@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kinoise.datasets.replay_buffer import ReplayBuffer
-from kinoise.policy.checkpoints.folder import load_policy, read_meta
+from kinoise.policy.checkpoints import load_policy, read_meta
 from kinoise.scripts.cli import main
 
 #: A network and a schedule that train in a second.

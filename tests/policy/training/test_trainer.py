@@ -12,7 +12,8 @@ import tiny
 import torch
 
 from kinoise.policy.build import build
-from kinoise.policy.checkpoints.folder import load_policy, read_meta, read_tensors
+from kinoise.policy.checkpoints import load_policy, read_meta
+from kinoise.policy.checkpoints.reading import read_tensors
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.training.log import TrainingLog, read_log
 from kinoise.policy.training.trainer import Trainer
