@@ -41,7 +41,7 @@ check: $(STAMP)
 
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
-	@echo "the manual: build/site/index.html"
+	@echo "the manual: build/site/index.html; with its search: python -m http.server -d build/site"
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

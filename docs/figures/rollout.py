@@ -1,7 +1,7 @@
 """A trained policy at work, as an animated picture.
 
-    kinoise demo
-    python docs/figures/rollout.py runs/demo/policy
+kinoise demo
+python docs/figures/rollout.py runs/demo/policy
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _panel(axis: Axes, table: Table, title: str) -> None:
     """Draw one table: a row a state, a column for everything the state is made of."""
     import torch
 
-    rows = torch.cat([table.init[:, None], table.estimate, table.noise], 1)
+    rows = torch.cat([table.init[:, None], table.estimate, table.noise], 1).numpy()
     axis.imshow(rows, cmap="RdBu_r", vmin=-1.5, vmax=1.5)
 
     n, m = table.n_evaluations, table.n_noises

@@ -63,9 +63,7 @@ def test_the_slow_snippets_of_a_page_run_too(
     _follow(page, tmp_path, prepared, monkeypatch, slow=True)
 
 
-INLINE = {
-    command: page.relative_to(ROOT) for page in pages() for command in inline_commands(page)
-}
+INLINE = {command: page.relative_to(ROOT) for page in pages() for command in inline_commands(page)}
 
 
 @pytest.mark.parametrize("command", INLINE, ids=str)

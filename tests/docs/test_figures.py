@@ -1,0 +1,43 @@
+"""The figures of the manual are drawn by programs beside it, and can be drawn again."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from snippets import ROOT
+
+FIGURES = ROOT / "docs" / "figures"
+
+
+def _load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(FIGURES))
+    spec = importlib.util.spec_from_file_location(name, FIGURES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["slots", "table"])
+def test_a_figure_is_drawn_the_same_every_time(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _load(name, monkeypatch)
+    first = module.draw(tmp_path / "first.svg").read_bytes()
+    second = module.draw(tmp_path / "second.svg").read_bytes()
+    assert first == second
+    assert b"<svg" in first
+
+
+def test_the_figure_of_the_slots_names_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kinoise.scripts.methods_page import SLOTS
+
+    module = _load("slots", monkeypatch)
+    drawn = {name for name, (_, _, is_slot) in module.BOXES.items() if is_slot}
+    assert drawn == set(SLOTS)
