@@ -26,12 +26,12 @@ import numpy as np
 import torch
 from common import machine, pin_threads, summary, write_result
 
-from kinoise.envs.statistics import compare_means, compare_rates
+from kinoise.envs.intervals import compare_means, compare_rates
 from kinoise.policy import load_policy
 from kinoise.policy.build import build
 from kinoise.policy.checkpoints.folder import read_meta
 from kinoise.policy.errors import PolicyError
-from kinoise.scripts import assembly, catalogue
+from kinoise.scripts import assembly, catalogue, tasks
 from kinoise.scripts.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise
 from kinoise.scripts.progress import Progress
@@ -152,7 +152,7 @@ def run_cell(cell: Cell, run: Path, arguments: argparse.Namespace) -> None:
         return
     guidance = assembly.plain(cfg.policy)["guidance"]
     episodes = roll_out(
-        assembly.make_env(cfg.task),
+        tasks.make_env(tasks.task_of(cfg)),
         assembly.controller_factory(run, sampler=sampler, guidance=guidance),
         label=f"{cell.task} {cell.family} NFE {evaluations}",
         n_episodes=arguments.episodes,

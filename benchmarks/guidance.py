@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from common import machine, pin_threads, write_result
 
-from kinoise.configs import __path__ as configs
-from kinoise.envs.rollout import EpisodeResult, Recording
-from kinoise.envs.statistics import compare_rates, mean_interval, wilson_interval
-from kinoise.policy.checkpoints.folder import find_checkpoint, read_config, read_meta
-from kinoise.scripts import assembly
+from kinoise.envs.intervals import compare_rates, mean_interval, wilson_interval
+from kinoise.envs.rollouts import EpisodeResult, Recording
+from kinoise.policy.checkpoints import find_checkpoint, read_config, read_meta
+from kinoise.scripts import assembly, tasks
 from kinoise.scripts.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise
 
@@ -54,7 +52,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     runs = {
         label: roll_out(
-            assembly.make_env(compose("eval", ["task=push_t", "checkpoint=x"]).task),
+            tasks.make_env(tasks.task_of(compose("eval", ["task=push_t", "checkpoint=x"]))),
             assembly.controller_factory(checkpoint, guidance=edits),
             label=label,
             n_episodes=arguments.episodes,
@@ -95,8 +93,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def load_guidance(option: str) -> list[dict[str, Any]]:
     """Return the edits of an option of the guidance slot, the first a cost of a disc."""
-    file = Path(configs[0]) / "guidance" / f"{option}.yaml"
-    edits: list[dict[str, Any]] = yaml.safe_load(file.read_text())["guidance"]
+    edits = assembly.guidance_of(
+        compose("eval", ["checkpoint=x", f"guidance={option}", "limits=push_t"])
+    )
+    assert edits is not None
     return edits
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .errors import DatasetError, nearest
+from .errors import DatasetError, nearest, whole_number
 from .keys import ACTION
-from .memory import load_steps
-from .replay_buffer import ReplayBuffer
+from .memory import count_episodes, load_steps
+from .storage import ReplayBuffer
 from .symmetry import Affine, SymmetryMap
 from .windows import Padding, WindowIndex, split_episodes
+
+# A batch that takes more is a mistake in the horizon or the batch size.
+BATCH_BYTES = 4 << 30
 
 LastBatch = Literal["drop", "wrap"]
 Batch = dict[str, Any]
@@ -51,20 +54,21 @@ class WindowLoader:
             symmetry: Applied to half of the windows of every batch, if given.
 
         Raises:
-            DatasetError: The seed is negative, or the batch size is below 1 or, under "drop",
-                above the number of windows.
+            DatasetError: The seed is negative, the batch size is below 1 or, under "drop",
+                above the number of windows, or a batch would take gigabytes.
         """
         if last_batch not in get_args(LastBatch):
             raise DatasetError(
                 f"unknown last_batch {last_batch!r}{nearest(last_batch, get_args(LastBatch))}"
             )
-        if seed < 0:
-            raise DatasetError(f"seed is {seed}; give 0 or more")
-        if batch_size < 1 or (last_batch == "drop" and batch_size > len(windows)):
+        whole_number("seed", seed, 0)
+        whole_number("batch_size", batch_size, 1)
+        if last_batch == "drop" and batch_size > len(windows):
             raise DatasetError(
                 f"batch_size is {batch_size} with {len(windows)} windows; give 1 to "
                 f"{len(windows)}, or last_batch=wrap"
             )
+        _check_size(steps, windows, batch_size)
         self.windows = windows
         self.batch_size = batch_size
         self.seed = seed
@@ -109,8 +113,11 @@ class WindowLoader:
             "mask": torch.from_numpy(self.windows.mask(chosen)),
         }
 
-    def in_order(self) -> Iterator[Batch]:
-        """Yield every window once, in the data set's order; the last batch may be smaller."""
+    def batches(self) -> Iterator[Batch]:
+        """Yield every window once, in the data set's order; the last batch may be smaller.
+
+        For a pass over the validation windows: the same batches every time, nothing mirrored.
+        """
         for begin in range(0, len(self.windows), self.batch_size):
             yield self.gather(np.arange(begin, min(begin + self.batch_size, len(self.windows))))
 
@@ -183,21 +190,15 @@ def load_windows(
     Raises:
         DatasetError: A key is unknown or damaged, sizes contradict, or too little data.
     """
-    buffer = buffer if isinstance(buffer, ReplayBuffer) else ReplayBuffer.open(buffer)
-    keys = [*dict.fromkeys(obs_keys), ACTION]
-    steps = load_steps(
-        buffer, keys, n_episodes=n_episodes, memory_bytes=memory_bytes, scratch=scratch
-    )
-    train, validation = split_episodes(
-        n_episodes or buffer.n_episodes, validation_fraction, split_seed
-    )
+    if not isinstance(buffer, ReplayBuffer):
+        buffer = ReplayBuffer.open(buffer)
 
-    both_ways = SymmetryMap(symmetry, steps) if symmetry else None
+    # What is cheap to check comes before what is dear to load.
+    n_used = count_episodes(buffer, n_episodes)
+    train, validation = split_episodes(n_used, validation_fraction, split_seed)
 
-    def serve(
-        episodes: NDArray[np.int64], last: LastBatch, symmetry: SymmetryMap | None = None
-    ) -> WindowLoader:
-        windows = WindowIndex.build(
+    def windows_of(episodes: NDArray[np.int64]) -> WindowIndex:
+        return WindowIndex.build(
             buffer.episode_ends,
             n_obs_steps=n_obs_steps,
             horizon=horizon,
@@ -207,13 +208,56 @@ def load_windows(
             pad_after=pad_after,
             episodes=episodes,
         )
-        return WindowLoader(
-            steps, windows, batch_size=batch_size, seed=seed, last_batch=last, symmetry=symmetry
-        )
 
+    train_windows = windows_of(train)
+    validation_windows = _validation_windows(windows_of, validation)
+    keys = [*dict.fromkeys(obs_keys), ACTION]
+    steps = load_steps(buffer, keys, n_episodes=n_used, memory_bytes=memory_bytes, scratch=scratch)
+    train_loader = WindowLoader(
+        steps,
+        train_windows,
+        batch_size=batch_size,
+        seed=seed,
+        last_batch=last_batch,
+        symmetry=SymmetryMap(symmetry, steps) if symmetry else None,
+    )
+    validation_loader = None
+    if validation_windows is not None:
+        size = min(batch_size, len(validation_windows))
+        validation_loader = WindowLoader(
+            steps, validation_windows, batch_size=size, seed=seed, last_batch="wrap"
+        )
     return Loaders(
-        train=serve(train, last_batch, both_ways),
-        validation=serve(validation, "wrap") if len(validation) else None,
+        train=train_loader,
+        validation=validation_loader,
         train_episodes=train,
         validation_episodes=validation,
     )
+
+
+def _validation_windows(
+    windows_of: Callable[[NDArray[np.int64]], WindowIndex], episodes: NDArray[np.int64]
+) -> WindowIndex | None:
+    """Return the windows of the episodes set aside, None when there are none."""
+    if not len(episodes):
+        return None
+    try:
+        return windows_of(episodes)
+    except DatasetError as error:
+        raise DatasetError(
+            f"of the episodes set aside for validation, {error}, or set validation_fraction=0"
+        ) from error
+
+
+def _check_size(steps: Mapping[str, torch.Tensor], windows: WindowIndex, batch_size: int) -> None:
+    """Refuse a batch that no machine holds, before the machine finds out."""
+    row = np.dtype(np.int64).itemsize
+    window = windows.horizon * row
+    for key, values in steps.items():
+        length = windows.horizon if key == ACTION else windows.n_obs_steps
+        window += length * values[0].numel() * values.element_size()
+    if batch_size * window > BATCH_BYTES:
+        raise DatasetError(
+            f"a batch of {batch_size} windows of horizon {windows.horizon} takes "
+            f"{batch_size * window >> 20} MiB; lower the horizon or the batch size"
+        )

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .errors import DatasetError
+from .errors import DatasetError, whole_number
 from .keys import is_image
-from .replay_buffer import ReplayBuffer
+from .storage import ReplayBuffer
 
 
 def load_steps(
@@ -43,14 +43,7 @@ def load_steps(
         DatasetError: A key is unknown or damaged, the scratch disk is full, or pictures hold
             numbers that uint8 cannot.
     """
-    if n_episodes is not None and not 1 <= n_episodes <= buffer.n_episodes:
-        raise DatasetError(
-            f"n_episodes is {n_episodes}, {buffer.path} holds {buffer.n_episodes}; "
-            f"give 1 to {buffer.n_episodes}"
-        )
-    if not buffer.n_episodes:
-        raise DatasetError(f"{buffer.path} holds no episode yet; collect or import some")
-    n_steps = buffer.n_steps if n_episodes is None else int(buffer.episode_ends[n_episodes - 1])
+    n_steps = int(buffer.episode_ends[count_episodes(buffer, n_episodes) - 1])
     if scratch is None and os.access(buffer.path.parent, os.W_OK):
         scratch = buffer.path.parent
     steps: dict[str, torch.Tensor] = {}
@@ -65,10 +58,25 @@ def load_steps(
             target = np.empty(shape, dtype=np.uint8)
         else:
             target = _mapped_pixels(shape, scratch)
+
         for start, rows in buffer.blocks(key, n_steps):
-            target[start : start + len(rows)] = _as_bytes(key, rows) if picture else rows
+            converted = _as_bytes(key, rows) if picture else _as_floats(key, rows, start)
+            target[start : start + len(rows)] = converted
         steps[key] = torch.from_numpy(target)
     return steps
+
+
+def count_episodes(buffer: ReplayBuffer, n_episodes: int | None) -> int:
+    """Return how many episodes from the start are meant, all if None.
+
+    Raises:
+        DatasetError: The data set has none, or not so many.
+    """
+    if not buffer.n_episodes:
+        raise DatasetError(f"{buffer.path} holds no episode yet; collect or import some")
+    if n_episodes is None:
+        return buffer.n_episodes
+    return whole_number("n_episodes", n_episodes, 1, most=buffer.n_episodes)
 
 
 def _mapped_pixels(shape: tuple[int, ...], scratch: str | Path | None) -> NDArray[np.uint8]:
@@ -87,6 +95,20 @@ def _mapped_pixels(shape: tuple[int, ...], scratch: str | Path | None) -> NDArra
             f"{scratch or tempfile.gettempdir()} ({error.strerror}); raise memory_bytes or name "
             "another scratch directory"
         ) from error
+
+
+def _as_floats(key: str, rows: NDArray[np.generic], start: int) -> NDArray[np.float32]:
+    """Return rows as float32, refusing what would turn every weight to NaN."""
+    with np.errstate(over="ignore"):
+        floats = rows.astype(np.float32, copy=False)
+    finite = np.isfinite(floats.reshape(len(floats), -1)).all(axis=1)
+    if not finite.all():
+        raise DatasetError(
+            f"key {key!r} holds NaN, infinity or numbers beyond float32 at step "
+            f"{start + int(np.argmin(finite))}; `kinoise inspect` names the episodes, leave them "
+            "out or repair them"
+        )
+    return floats
 
 
 def _as_bytes(key: str, rows: NDArray[np.generic]) -> NDArray[np.uint8]:

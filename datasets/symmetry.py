@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from .errors import DatasetError
 
 Affine = tuple[NDArray[np.float64], NDArray[np.float64]]
-Statistics = dict[str, dict[str, NDArray[np.float64]]]
 
 
 class SymmetryMap:
@@ -26,12 +25,16 @@ class SymmetryMap:
         symmetry: {key: (matrix [n, n], offset [n])}.
         steps: {key: [N, ...]} of the data set, to check the sizes against.
 
+    Attributes:
+        maps: Those of the keys that are there, float32, for batches.
+
     Raises:
-        DatasetError: a matrix does not fit its key.
+        DatasetError: A matrix does not fit its key.
     """
 
     def __init__(self, symmetry: Mapping[str, Affine], steps: Mapping[str, torch.Tensor]) -> None:
         self.maps: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._exact: dict[str, Affine] = {}
         for key, (matrix, offset) in symmetry.items():
             if key not in steps:
                 continue
@@ -41,6 +44,7 @@ class SymmetryMap:
                     f"the symmetry maps {key!r} with a matrix of shape {np.shape(matrix)}, "
                     f"a step of it has {size} numbers; choose the task's own symmetry"
                 )
+            self._exact[key] = (np.asarray(matrix, np.float64), np.asarray(offset, np.float64))
             self.maps[key] = (torch.as_tensor(matrix).float(), torch.as_tensor(offset).float())
 
     def __call__(self, key: str, values: torch.Tensor) -> torch.Tensor:
@@ -66,18 +70,9 @@ class SymmetryMap:
         obs = {key: mapped(key, values) for key, values in batch["obs"].items()}
         return {**batch, "obs": obs, "action": mapped("action", batch["action"])}
 
-    def both(self, statistics: Statistics, steps: Mapping[str, torch.Tensor]) -> Statistics:
-        """Return the statistics of the steps and their images together, where there is a map."""
-        joined = dict(statistics)
-        for key in self.maps.keys() & statistics.keys():
-            values = steps[key].double()
-            every = torch.cat([values, self(key, values)]).numpy()
-            joined[key] = {
-                "min": every.min(0),
-                "max": every.max(0),
-                "mean": every.mean(0),
-                "std": every.std(0),
-                "q01": np.quantile(every, 0.01, axis=0),
-                "q99": np.quantile(every, 0.99, axis=0),
-            }
-        return joined
+    def image(self, key: str, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the image of values [n, *shape of a step] in double precision."""
+        matrix, offset = self._exact[key]
+        flat = values.reshape(len(values), -1).astype(np.float64)
+        mapped: NDArray[np.float64] = flat @ matrix.T + offset
+        return mapped.reshape(values.shape)

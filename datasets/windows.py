@@ -14,7 +14,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError, nearest
+from .errors import DatasetError, nearest, whole_number
+
+# No chunk of actions is longer; keeps row numbers far from the limits of int64.
+LONGEST_HORIZON = 1 << 31
 
 Padding = Literal["repeat", "mask"]
 
@@ -31,6 +34,7 @@ class WindowIndex:
         start: int64 [W], row of each window's first step; lies before `first` where padded.
         first: int64 [W], first row of the window's episode.
         last: int64 [W], last row of the window's episode.
+        episodes: int64, the episodes that have a window, in the order asked for.
         skipped_episodes: Episodes too short for a single window.
     """
 
@@ -40,6 +44,7 @@ class WindowIndex:
     start: NDArray[np.int64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
+    episodes: NDArray[np.int64]
     skipped_episodes: tuple[int, ...]
 
     @classmethod
@@ -93,6 +98,7 @@ class WindowIndex:
             start=np.repeat(begins - before, counts) + ordinal,
             first=np.repeat(begins, counts),
             last=np.repeat(ends - 1, counts),
+            episodes=chosen[counts > 0],
             skipped_episodes=tuple(int(episode) for episode in chosen[counts == 0]),
         )
 
@@ -133,8 +139,9 @@ def split_episodes(
     Raises:
         DatasetError: The fraction is not in [0, 1), or there are too few episodes to divide.
     """
-    if not 0 <= validation_fraction < 1:
-        raise DatasetError(f"validation_fraction is {validation_fraction}; give 0 <= it < 1")
+    if not isinstance(validation_fraction, int | float) or not 0 <= validation_fraction < 1:
+        raise DatasetError(f"validation_fraction is {validation_fraction!r}; give 0 <= it < 1")
+    whole_number("the seed of the split", seed, 0)
     if validation_fraction == 0:
         return np.arange(n_episodes), np.arange(0)
     if n_episodes < 2:
@@ -145,11 +152,9 @@ def split_episodes(
 
 
 def _check_sizes(n_obs_steps: int, horizon: int, n_action_steps: int, padding: str) -> None:
-    if min(n_obs_steps, horizon, n_action_steps) < 1:
-        raise DatasetError(
-            f"n_obs_steps {n_obs_steps}, horizon {horizon} and n_action_steps {n_action_steps} "
-            "must be at least 1"
-        )
+    whole_number("n_obs_steps", n_obs_steps, 1, LONGEST_HORIZON)
+    whole_number("horizon", horizon, 1, LONGEST_HORIZON)
+    whole_number("n_action_steps", n_action_steps, 1, LONGEST_HORIZON)
     if n_obs_steps - 1 + n_action_steps > horizon:
         raise DatasetError(
             f"horizon {horizon} is too short for n_obs_steps {n_obs_steps} and n_action_steps "

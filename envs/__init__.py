@@ -1,7 +1,7 @@
 """MuJoCo tasks, scripted experts, and the engine that rolls policies out.
 
 Importing this package registers the tasks with gymnasium and chooses mujoco's OpenGL back end;
-it imports neither mujoco nor a task, so it costs next to nothing.
+it imports neither mujoco nor a task's code, so it costs next to nothing.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import sys
 
-from .registry import EXPERTS, SUITES, TASKS, make_env, make_expert
+from .registry import SUITES, TASKS, make_env, make_expert, task_spec
+from .spec import TaskSpec
 
-__all__ = ["EXPERTS", "SUITES", "TASKS", "make_env", "make_expert"]
+__all__ = ["SUITES", "TASKS", "TaskSpec", "make_env", "make_expert", "task_spec"]
 
 
 def _choose_gl_backend() -> None:
@@ -20,7 +21,7 @@ def _choose_gl_backend() -> None:
     `import mujoco` itself raises when MUJOCO_GL names a back end that does not work.
     """
     if sys.platform == "linux" and "mujoco" not in sys.modules and not os.environ.get("MUJOCO_GL"):
-        from .rendering_backend import egl_works
+        from .rendering.backend import egl_works
 
         os.environ["MUJOCO_GL"] = "egl" if egl_works() else "disable"
 

@@ -19,10 +19,14 @@ class InverseKinematics:
     with e the pose error [6]. The posture resolves the redundancy, so that a pose has nearly one
     answer, whatever the start.
 
-    model: the compiled model; a private MjData is used, no simulation is touched.
-    site: name of the site to place.
-    joints: names of the n hinge or slide joints that may move.
-    posture: [n] joint positions to prefer.
+    Args:
+        model: the compiled model; a private MjData is used, no simulation is touched.
+        site: name of the site to place.
+        joints: names of the n hinge or slide joints that may move.
+        posture: joint positions to prefer, `[n]`.
+        damping: of the least squares; more is slower and steadier near singularities.
+        posture_gain: k, part of the way to the posture in an iteration.
+        max_error: the pose error of one iteration is shortened to this, m and rad.
     """
 
     def __init__(
@@ -57,10 +61,14 @@ class InverseKinematics:
         n_iterations: int = 8,
         tolerance: float = 5e-4,
     ) -> Array:
-        """Return joint positions [n] that bring the site to the pose, as nearly as they can.
+        """Return joint positions `[n]` that bring the site to the pose, as nearly as they can.
 
-        position [3] in metres; rotation [3, 3], the site's axes in its columns; start [n], the
-        joint positions to begin with; tolerance on the error (metres and radians).
+        Args:
+            position: of the site, metres, `[3]`.
+            rotation: the site's axes in its columns, `[3, 3]`.
+            start: joint positions to begin with, `[n]`.
+            n_iterations: at most.
+            tolerance: on the error (metres and radians).
         """
         joints = start.copy()
         for _ in range(n_iterations):

@@ -37,7 +37,11 @@ class Physics:
 
     @classmethod
     def from_file(cls, path: Path | str) -> Physics:
-        """Compile the MJCF file at `path`; raises EnvError with the compiler's message."""
+        """Compile the MJCF file at `path`.
+
+        Raises:
+            EnvError: the compiler refuses it; its message is passed on.
+        """
         try:
             return cls(mujoco.MjModel.from_xml_path(str(path)))
         except ValueError as error:
@@ -74,8 +78,11 @@ class Physics:
     def step(self, n_substeps: int = 1) -> None:
         """Advance by `n_substeps` of the model's time step.
 
-        Raises EnvError when the simulation diverged. Afterwards poses are of the new time;
-        contacts, forces and sensors are those of the last substep's beginning.
+        Afterwards poses are of the new time; contacts, forces and sensors are those of the last
+        substep's beginning.
+
+        Raises:
+            EnvError: the simulation diverged.
         """
         mujoco.mj_step(self.model, self.data, n_substeps)
         self._update_poses()

@@ -108,6 +108,11 @@ def _call(target: Any, partial: bool, allow: Sequence[str], arguments: dict[str,
         raise PolicyError(f"cannot build {found}: {reason or type(error).__name__}") from error
 
 
+def current_name(target: str) -> str:
+    """Return today's name of a class that a past version may have named otherwise."""
+    return _current(target, {})[0]
+
+
 def _current(target: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return today's name of a target and today's names of its arguments."""
     if not target.startswith(f"{_ROOT}."):

@@ -6,7 +6,6 @@ measures a density asks here for F or for the x_0 that it means; nobody else inv
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from .errors import PolicyError
 from .networks import Backbone
 from .paths import Path
-from .sampling.table import Table
+from .sampling.table import RowEstimate, Table
 from .targets import Frame, frame
 
 
@@ -145,9 +144,7 @@ class Rows:
         self._times = [denoiser.network.times(row[None]) for row in times]
         self._denoise = denoiser.network.denoise
 
-    def estimator(
-        self, condition: Tensor, base: Tensor | None = None
-    ) -> Callable[[int, Tensor], Tensor]:
+    def estimator(self, condition: Tensor, base: Tensor | None = None) -> RowEstimate:
         """Return the x_0 estimate as a function of (row k, state less its base `[B, H, Da]`).
 
         Args:

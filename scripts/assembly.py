@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from .errors import UsageError
+from .tasks import TaskSettings, env_shapes
 
 if TYPE_CHECKING:
     from kinoise.datasets.loader import Loaders, WindowLoader
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
@@ -24,7 +25,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return tree
 
 
-def open_data(cfg: DictConfig) -> ReplayBuffer:
+def open_data(cfg: DictConfig, task: TaskSettings) -> ReplayBuffer:
     """Open the data set of a training configuration and hold it to the task's environment.
 
     Raises:
@@ -32,50 +33,31 @@ def open_data(cfg: DictConfig) -> ReplayBuffer:
         DatasetError: it is damaged, or its dimensions do not fit the task.
     """
     from kinoise.datasets.inspection import check_against
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     path = Path(cfg.data.path)
     if not path.exists():
-        make = "collect" if cfg.task.expert is not None else "import"
+        make = "collect" if task.spec is not None and task.spec.expert is not None else "import"
         raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
     buffer = ReplayBuffer.open(path)
-    shapes = env_shapes(cfg)
+    shapes = env_shapes(task)
     if shapes is not None:
-        spec = {key: shapes[key] for key in (*cfg.task.obs_keys, "action")}
-        check_against(buffer, spec, env=f"task '{cfg.task.name}'")
+        spec = {key: shapes[key] for key in (*task.obs_keys, "action")}
+        check_against(buffer, spec, env=f"task '{task.name}'")
     return buffer
 
 
-def env_shapes(cfg: DictConfig) -> dict[str, tuple[int, ...]] | None:
-    """Return observation key -> shape and "action" -> shape of the task, None without an env."""
-    if cfg.task.env is None:
-        return None
-    env = make_env(cfg.task)()
-    try:
-        spaces = {key: tuple(space.shape) for key, space in env.observation_space.spaces.items()}
-        missing = [key for key in cfg.task.obs_keys if key not in spaces]
-        if missing:
-            raise UsageError(f"task '{cfg.task.name}' observes {sorted(spaces)}, not {missing}")
-        return {**spaces, "action": tuple(env.action_space.shape)}
-    finally:
-        env.close()
+def literal(tree: Any) -> Any:
+    """Return a foreign configuration in which OmegaConf finds nothing to resolve: text stays text.
 
-
-def make_env(task: DictConfig) -> Any:
-    """Return the picklable factory of a task's environment."""
-    from hydra.utils import instantiate
-
-    if task.env is None:
-        raise UsageError(f"task '{task.name}' has no environment to run in; choose another task")
-    return instantiate(task.env)
-
-
-def task_of(cfg: DictConfig, checkpoint: Path) -> DictConfig:
-    """Return the task that a verb's configuration names, else the one a checkpoint learned."""
-    from kinoise.policy.checkpoints.folder import read_config
-
-    task: DictConfig | None = cfg.get("task")
-    return task or OmegaConf.create(dict(read_config(checkpoint)["task"]))
+    Args:
+        tree: plain dicts, lists and scalars, of a checkpoint for example.
+    """
+    if isinstance(tree, dict):
+        return {key: literal(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [literal(value) for value in tree]
+    return tree.replace("${", "\\${") if isinstance(tree, str) else tree
 
 
 def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
@@ -90,10 +72,8 @@ def guidance_of(cfg: DictConfig) -> list[Any] | None:
     return None if node is None else list(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
 
 
-def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
+def load_windows(cfg: DictConfig, buffer: ReplayBuffer, task: TaskSettings) -> Loaders:
     """Return the training and validation loaders of a configuration."""
-    from hydra.utils import instantiate
-
     from kinoise.datasets.loader import load_windows
 
     # By default a chunk may start at every step: what is never seen as the present step, such as
@@ -101,9 +81,10 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
     pad_after = cfg.data.pad_after
     if pad_after is None:
         pad_after = cfg.policy.horizon - cfg.policy.n_obs_steps
+    symmetry = None if task.spec is None else task.spec.symmetry
     return load_windows(
         buffer,
-        obs_keys=list(cfg.task.obs_keys),
+        obs_keys=task.obs_keys,
         n_obs_steps=cfg.policy.n_obs_steps,
         horizon=cfg.policy.horizon,
         n_action_steps=cfg.policy.n_action_steps,
@@ -113,7 +94,7 @@ def load_windows(cfg: DictConfig, buffer: ReplayBuffer) -> Loaders:
         pad_after=pad_after,
         n_episodes=cfg.data.n_episodes,
         validation_fraction=cfg.data.validation_fraction,
-        symmetry=instantiate(cfg.task.symmetry) if cfg.data.use_symmetry else None,
+        symmetry=symmetry() if symmetry is not None and cfg.data.use_symmetry else None,
     )
 
 
@@ -132,15 +113,24 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.statistics import compute_statistics
+    from kinoise.datasets.moments import compute_moments
+    from kinoise.policy import load_policy
     from kinoise.policy.build import build
+    from kinoise.policy.training.couplings import Reflow
 
     torch.manual_seed(seed)
     policy: DiffusionPolicy = build(node)
-    statistics = compute_statistics(buffer, policy.normalizer.keys)
-    if loader.symmetry is not None:
-        statistics = loader.symmetry.both(statistics, loader.steps)
-    policy.fit_normalizer(statistics)
+    if isinstance(policy.coupling, Reflow):
+        teacher = load_policy(policy.coupling.teacher, device=device)
+        policy.coupling = policy.coupling.taught_by(teacher)
+
+    moments = compute_moments(
+        buffer,
+        policy.normalizer.keys,
+        episodes=loader.windows.episodes,
+        symmetry=loader.symmetry,
+    )
+    policy.fit_normalizer(moments)
     return policy.to(device)
 
 
@@ -179,16 +169,12 @@ def load_controller(
     batch_size: int = 1,
     device: str = "cpu",
 ) -> RecedingHorizonController:
-    """Load a checkpoint as a controller that computes on one thread, reproducibly."""
-    import torch
-
+    """Load a checkpoint as a controller (see `RecedingHorizonController`)."""
     from kinoise.policy import load_policy
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
 
-    # The number of threads changes the rounding of a matmul, and so the episodes.
-    torch.set_num_threads(1)
     policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
-    return RecedingHorizonController.of(policy, batch_size)
+    return RecedingHorizonController.of(policy, batch_size=batch_size)
 
 
 def controller_factory(checkpoint: str | Path, **choices: Any) -> Any:

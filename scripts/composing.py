@@ -28,7 +28,7 @@ def compose(verb: str, overrides: Sequence[str] = (), *, folder: Path | None = N
     overrides = [_add_or_change(text, folder) for text in overrides]
     try:
         return _compose(verb, overrides, folder)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         if "You must specify" in str(error):  # a slot without a default
             raise UsageError(" ".join(str(error).split())) from error
         _explain(verb, overrides, folder)
@@ -135,6 +135,8 @@ def _parse(text: str) -> Override:
 def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
     group, option = override.key_or_group, override.value()
     options = groups.get(group, [])
+    if options and option is None:
+        raise UsageError(f"{group}=null chooses no {group}; choices: {', '.join(options)}")
     if not options or not isinstance(option, str) or override.is_delete() or option in options:
         return
     hint = suggest(option, options) or ";"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import assembly, tasks
 from .progress import Progress
 from .report import write_metrics
 
@@ -22,40 +24,30 @@ def control(cfg: DictConfig) -> dict[str, Any]:
     """Control in real time; write control.json and return what it says."""
     import numpy as np
 
-    from kinoise.policy.checkpoints.folder import find_checkpoint
-    from kinoise.policy.control.pacing import run_paced
+    from kinoise.envs.rollouts import ControlLoop
+    from kinoise.policy.checkpoints import find_checkpoint
+    from kinoise.policy.control.pacing import PacedClock
 
     checkpoint = find_checkpoint(cfg.checkpoint)
-    task = assembly.task_of(cfg, checkpoint)
-    rate = float(cfg.rate_hz or task.control_rate_hz)
+    task = tasks.task_of(cfg, checkpoint)
+    rate = float(cfg.rate_hz or tasks.control_rate(task))
+    n_ticks = max(1, round(cfg.seconds * rate))
     controller = assembly.load_controller(
         str(checkpoint), assembly.sampler_of(cfg), assembly.guidance_of(cfg)
     )
-    env = assembly.make_env(task)()
-    n_ticks = max(1, round(cfg.seconds * rate))
-    seed, step, solved, episodes = int(cfg.first_seed), 0, 0, 0
-    obs, _ = env.reset(seed=seed)
+    first_seed = int(cfg.first_seed)
 
-    def act(observation: dict[str, Any]) -> Any:
-        batch = {key: value[None] for key, value in observation.items()}
-        return controller(batch, np.array([seed]), np.array([step]))[0]
+    with (
+        closing(tasks.make_env(task)()) as env,
+        Progress("control", n_ticks, "ticks") as progress,
+    ):
+        # The first call of a network is slow; a robot warms up before it moves.
+        obs, _ = env.reset(seed=first_seed)
+        controller([obs], [first_seed], [0])
+        clock = PacedClock(rate, n_ticks, on_tick=progress.update)
+        episodes = list(ControlLoop([env], controller, clock=clock).run(count(first_seed)))
 
-    act(obs)  # the first call of a network is slow; a robot warms up before it moves
-    with Progress("control", n_ticks, "ticks") as progress:
-
-        def tick(k: int) -> bool:
-            nonlocal obs, seed, step, solved, episodes
-            obs, _, terminated, truncated, info = env.step(act(obs))
-            step += 1
-            if terminated or truncated:
-                solved, episodes = solved + bool(info["success"]), episodes + 1
-                seed, step = seed + 1, 0
-                obs, _ = env.reset(seed=seed)
-            progress.update(k + 1)
-            return True
-
-        pace = run_paced(rate, n_ticks, tick)
-    env.close()
+    pace = clock.pace
     chunks = 1e3 * np.array(controller.latencies)[1:]
     result = {
         "rate_hz": rate,
@@ -67,8 +59,8 @@ def control(cfg: DictConfig) -> dict[str, Any]:
         "tick_ms_max": 1e3 * pace.percentile(100),
         "control_chunk_ms_p50": float(np.percentile(chunks, 50)) if len(chunks) else None,
         "control_chunk_ms_p99": float(np.percentile(chunks, 99)) if len(chunks) else None,
-        "episodes": episodes,
-        "solved": solved,
+        "episodes": len(episodes),
+        "solved": sum(episode.success for episode in episodes),
     }
     _print_summary(result)
     out = Path(cfg.out) if cfg.out is not None else Path(cfg.checkpoint)

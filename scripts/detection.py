@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from kinoise.envs.statistics import Interval
+    from kinoise.envs.intervals import Interval
 
 
 def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
@@ -40,7 +40,7 @@ def auroc_interval(
         negative_episodes: which episode a negative belongs to, numbers from 0 on, `[N]`.
         positive_episodes: the same of the positives, `[P]`.
     """
-    from kinoise.envs.statistics import Interval
+    from kinoise.envs.intervals import Interval
 
     n = 1 + int(max(negative_episodes.max(), positive_episodes.max()))
     above = (positive[None] > negative[:, None]) + (positive[None] == negative[:, None]) / 2

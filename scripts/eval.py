@@ -13,14 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly, likelihood
+from . import assembly, likelihood, tasks
 from .evaluation import representative, roll_out, summarise
 from .report import encode_mp4, write_metrics, write_report
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from kinoise.envs.rollout import EpisodeResult
+    from kinoise.envs.rollouts import EpisodeResult
+    from kinoise.policy.diffusion_policy import DiffusionPolicy
 
 #: Chunks timed for the latency percentiles.
 N_TIMED = 200
@@ -58,20 +59,22 @@ def run(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> Evaluation:
     """Roll a checkpoint out, time its chunks, film three episodes and print the summary."""
-    from kinoise.envs.rollout import Recording
-    from kinoise.policy.checkpoints.folder import find_checkpoint, read_config, read_meta
+    from kinoise.envs.rollouts import Recording
+    from kinoise.policy import load_policy
+    from kinoise.policy.checkpoints import find_checkpoint, read_config, read_meta
 
     checkpoint = find_checkpoint(cfg.checkpoint)
-    task = assembly.task_of(cfg, checkpoint)
+    task = tasks.task_of(cfg, checkpoint)
     sampler = assembly.sampler_of(cfg)
+    guidance = assembly.guidance_of(cfg)
     controller = partial(
         assembly.controller_factory,
         checkpoint,
-        guidance=assembly.guidance_of(cfg),
+        guidance=guidance,
         batch_size=cfg.batch_size,
         device=cfg.device,
     )
-    make_env = assembly.make_env(task)
+    make_env = tasks.make_env(task)
     roll = partial(
         roll_out,
         make_env,
@@ -80,6 +83,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         n_envs=cfg.n_envs,
         n_workers=cfg.n_workers,
     )
+    policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=cfg.device)
     # A mistake in what comes last is better known first.
     compared = likelihood.training_data(cfg.familiarity, checkpoint) if cfg.likelihood else None
     record = Recording(trajectories=compared is not None)
@@ -90,7 +94,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         "step": read_meta(checkpoint)["step"],
         "first_seed": cfg.first_seed,
         **summarise(episodes),
-        **_latency(make_env, controller(sampler=sampler)()),
+        **_latency(make_env, policy, cfg.batch_size),
         "sampler": (sampler or read_config(checkpoint)["policy"]["sampler"])["solver"],
         "sweep": [
             {"n_steps": n, **summarise(roll(controller(sampler=s), label=f"{n} sampler steps"))}
@@ -103,7 +107,6 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if compared is not None:
         actor = controller(sampler=sampler)
         roll = partial(roll, actor, record=record)
-        policy = actor().sample.__self__
         metrics["likelihood"] = likelihood.examine(cfg, compared, task, policy, episodes, roll)
     return Evaluation(checkpoint, metrics, videos)
 
@@ -146,19 +149,19 @@ def _samplers(cfg: DictConfig, checkpoint: Path, sampler: Any) -> list[tuple[int
     return [(int(n), {**base, "n_steps": int(n)}) for n in cfg.n_steps]
 
 
-def _latency(make_env: Any, controller: Any) -> dict[str, Any]:
+def _latency(make_env: Any, policy: DiffusionPolicy, batch_size: int) -> dict[str, Any]:
     """Time single chunks on one thread, with the machine otherwise idle."""
     import numpy as np
 
+    from kinoise.policy.control.receding_horizon import RecedingHorizonController
+
+    controller = RecedingHorizonController.of(policy, batch_size=batch_size)
     env = make_env()
     obs, _ = env.reset(seed=0)
     env.close()
-    batch = {key: value[None] for key, value in obs.items()}
-    seeds, steps = np.zeros(1, np.int64), np.zeros(1, np.int64)
     for _ in range(N_TIMED + 20):
-        controller(batch, seeds, steps)  # step 0 starts afresh, so that every call replans
+        controller([obs], [0], [0])  # step 0 starts afresh, so that every call replans
     times = 1e3 * np.array(controller.latencies)[20:]
-    policy = controller.sample.__self__
     return {
         "chunk_ms_p50": float(np.percentile(times, 50)),
         "chunk_ms_p99": float(np.percentile(times, 99)),
@@ -168,12 +171,13 @@ def _latency(make_env: Any, controller: Any) -> dict[str, Any]:
 
 
 def _videos(
-    task: DictConfig, make_actor: Any, episodes: Sequence[EpisodeResult]
+    task: tasks.TaskSettings, make_actor: Any, episodes: Sequence[EpisodeResult]
 ) -> list[dict[str, Any]]:
     """Replay the best, median and worst episode with pictures; the seeds make them the same."""
-    from kinoise.envs.rollout import Recording, rollout
+    from kinoise.envs.rollouts import Recording, rollout
 
-    make_env = partial(assembly.make_env(task), render_mode="rgb_array")
+    make_env = partial(tasks.make_env(task), render_mode="rgb_array")
+    rate = tasks.control_rate(task)
     chosen = representative(episodes)
     seeds = sorted({e.seed for e in chosen.values()})
     replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
@@ -183,7 +187,7 @@ def _videos(
             "title": f"{name}: seed {e.seed}",
             "caption": f"{'success' if e.success else 'no success'}, score {e.score:.3f}, "
             f"{e.length} steps",
-            "mp4_bytes": encode_mp4(frames[e.seed], fps=task.control_rate_hz),
+            "mp4_bytes": encode_mp4(frames[e.seed], fps=rate),
         }
         for name, e in chosen.items()
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from kinoise.envs.rollout import EpisodeResult, Recording
+    from kinoise.envs.rollouts import EpisodeResult, Recording
 
 
 def roll_out(
@@ -26,7 +26,7 @@ def roll_out(
     perturb: Any = None,
 ) -> list[EpisodeResult]:
     """Run the episodes with seeds first_seed, first_seed + 1, ... and show their progress."""
-    from kinoise.envs.rollout import rollout
+    from kinoise.envs.rollouts import rollout
 
     successes = 0
     with Progress(label, n_episodes, "episodes") as progress:
@@ -50,8 +50,8 @@ def roll_out(
 
 
 def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Return n, success with its Wilson interval, score with a bootstrap interval, and length."""
-    from kinoise.envs.statistics import mean_interval, wilson_interval
+    """Return n, success with its Wilson interval, score with Gaffke's, and length."""
+    from kinoise.envs.intervals import mean_interval, wilson_interval
 
     success = wilson_interval(sum(e.success for e in episodes), len(episodes))
     score = mean_interval([e.score for e in episodes])

@@ -8,34 +8,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import assembly
-from .errors import UsageError, suggest
 from .progress import Progress
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-FORMATS = ("diffusion_policy",)
-
 
 def run(cfg: DictConfig) -> None:
     """Import `source` to `out`; an import that is killed leaves nothing behind."""
-    from kinoise.datasets.formats.diffusion_policy import import_diffusion_policy
+    from kinoise.datasets.formats import import_data
 
     settings = assembly.plain(cfg)
-    name = settings.pop("format")
-    if name not in FORMATS:
-        hint = suggest(name, FORMATS) or ";"
-        raise UsageError(f"no format named '{name}'{hint} formats: {', '.join(FORMATS)}")
-    derived = {key: tuple(part) for key, part in settings.pop("derived").items()}
+    source = settings.pop("source")
+    out = settings.pop("out")
     with Progress("import", 100, "%") as progress:
-        report = import_diffusion_policy(
-            settings.pop("source"),
-            settings.pop("out"),
-            derived=derived,
+        report = import_data(
+            source,
+            out,
             **settings,
             progress=lambda done, total: progress.update(round(100 * done / max(1, total))),
         )
+
     print(f"{report.n_episodes} episodes, {report.n_steps} steps: {', '.join(report.keys)}")
+    print(f"format: {report.format}")
     for note in report.notes:
         print(f"note: {note}")
     print(f"wrote {report.path}; look at it with `kinoise inspect {report.path}`")

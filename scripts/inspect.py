@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> None:
     """Print the report on the data set and draw it."""
-    from kinoise.datasets.inspection import inspect
-    from kinoise.datasets.plotting import plot
+    from kinoise.datasets.inspection import inspect, plot
 
-    print(inspect(cfg.data).to_text())
-    if cfg.plot is not False:
-        drawing = Path(cfg.plot or Path(cfg.data).with_suffix(".png"))
-        plot(cfg.data, drawing)
-        print(f"plot {drawing}")
+    data = Path(str(cfg.data))
+    print(inspect(data).to_text())
+    if cfg.plot is False:
+        return
+    drawing = data.with_suffix(".png") if cfg.plot in (None, True) else Path(str(cfg.plot))
+    print(f"plot {plot(data, drawing)}")

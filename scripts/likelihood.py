@@ -18,12 +18,13 @@ from .corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
 from .detection import auroc, auroc_interval
 from .errors import UsageError
 from .progress import Progress
+from .tasks import TaskSettings
 
 if TYPE_CHECKING:
     import torch
     from omegaconf import DictConfig
 
-    from kinoise.envs.rollout import EpisodeResult
+    from kinoise.envs.rollouts import EpisodeResult
     from kinoise.policy.density.familiarity import Familiarity
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
@@ -94,7 +95,7 @@ def training_data(cfg: DictConfig, checkpoint: Path) -> Path:
 def examine(
     cfg: DictConfig,
     data: Path,
-    task: DictConfig,
+    task: TaskSettings,
     policy: DiffusionPolicy,
     episodes: Sequence[EpisodeResult],
     roll: Callable[..., Sequence[EpisodeResult]],
@@ -191,7 +192,7 @@ def _training_episodes(
     data: Path, n_episodes: int, keys: Sequence[str]
 ) -> list[dict[str, NDArray[Any]]]:
     """Return observations of training episodes, spread over the data set."""
-    from kinoise.datasets.replay_buffer import ReplayBuffer
+    from kinoise.datasets.storage import ReplayBuffer
 
     buffer = ReplayBuffer.open(data)
     count = min(buffer.n_episodes, n_episodes)
@@ -211,14 +212,9 @@ def _corrupted(usual: Sequence[Trajectory], scale: Scale) -> dict[str, list[Traj
     return {name: corrupt(usual, scale, rng) for name, (corrupt, _) in ways}
 
 
-def _harder_pushes(task: DictConfig) -> Any:
+def _harder_pushes(task: TaskSettings) -> Any:
     """Return the task's disturbance of actions, PUSH times as strong; None where it has none."""
-    from hydra.utils import instantiate
-
-    node = task.get("perturb")
-    if node is None or "scale" not in node:
-        return None
-    return instantiate({**node, "scale": [PUSH * scale for scale in node.scale]})
+    return None if task.spec is None else task.spec.perturbation(PUSH)
 
 
 def _surprises(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import assembly, tasks
 from .errors import UsageError
 from .progress import Progress
 
@@ -26,10 +26,11 @@ def train(cfg: DictConfig) -> Path:
     """Train as configured and return the run's folder."""
     import torch
 
+    task = tasks.task_of(cfg)
     torch.set_num_threads(cfg.n_threads)
-    buffer = assembly.open_data(cfg)
-    loaders = assembly.load_windows(cfg, buffer)
-    node = assembly.fill_dimensions(assembly.plain(cfg.policy), buffer, list(cfg.task.obs_keys))
+    buffer = assembly.open_data(cfg, task)
+    loaders = assembly.load_windows(cfg, buffer, task)
+    node = assembly.fill_dimensions(assembly.plain(cfg.policy), buffer, task.obs_keys)
     policy = assembly.build_policy(node, buffer, loaders.train, cfg.seed, cfg.device)
     trainer = _trainer(cfg, policy, {**assembly.plain(cfg), "policy": node})
     n_parameters = sum(p.numel() for p in policy.parameters())
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> Path:
             facts = {} if loss is None else {"loss": f"{loss:.4f}"}
             progress.update(step, **facts)
 
-        last = trainer.fit(loaders.train.batch, evaluate=_evaluate(cfg), on_step=on_step)
+        last = trainer.fit(loaders.train.batch, evaluate=_evaluate(cfg, task), on_step=on_step)
     if trainer.step < trainer.n_steps:
         print(f"stopped at step {trainer.step}; continue with resume=true run={cfg.run}")
         raise KeyboardInterrupt
@@ -76,13 +77,13 @@ def _trainer(cfg: DictConfig, policy: Any, config: Mapping[str, Any]) -> Trainer
     return trainer
 
 
-def _evaluate(cfg: DictConfig) -> Evaluate | None:
+def _evaluate(cfg: DictConfig, task: tasks.TaskSettings) -> Evaluate | None:
     """Return the function that scores a checkpoint by rollouts, or None where there are none."""
-    if cfg.task.env is None or cfg.evaluation.n_episodes == 0:
+    if task.env_id is None or cfg.evaluation.n_episodes == 0:
         return None
     from .evaluation import roll_out, summarise
 
-    make_env = assembly.make_env(cfg.task)
+    make_env = tasks.make_env(task)
 
     def evaluate(checkpoint: Path) -> Mapping[str, float]:
         episodes = roll_out(

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly
+from . import assembly, tasks
 from .errors import UsageError
 from .progress import Progress
 
@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> None:
     if policy.path.has_base:
         raise UsageError("this policy starts from its previous chunk; only others can be tuned")
     config = read_config(checkpoint)
-    obs = _observations(cfg, config)
+    obs = _observations(cfg, config, tasks.task_of(cfg, checkpoint))
     generator = torch.Generator().manual_seed(cfg.seed)
     noise = torch.randn(cfg.n_chunks, policy.horizon, policy.action_dim, generator=generator)
     node = assembly.plain(cfg.policy.sampler)
@@ -78,15 +78,19 @@ def run(cfg: DictConfig) -> None:
     print(f"checkpoint {out}")
 
 
-def _observations(cfg: DictConfig, config: dict[str, Any]) -> dict[str, Tensor]:
+def _observations(
+    cfg: DictConfig, config: dict[str, Any], task: tasks.TaskSettings
+) -> dict[str, Tensor]:
     """Return observations of as many windows as chunks are asked for, drawn by the seed."""
     from omegaconf import OmegaConf
 
-    trained = OmegaConf.create(config)
+    # A checkpoint may come from anywhere: none of its text is resolved.
+    trained = OmegaConf.create(assembly.literal(config))
     trained.data.path = cfg.data or trained.data.path
     trained.data.batch_size, trained.seed = cfg.n_chunks, cfg.seed
-    buffer = assembly.open_data(trained)
-    observations: dict[str, Tensor] = assembly.load_windows(trained, buffer).train.batch(0)["obs"]
+    buffer = assembly.open_data(trained, task)
+    loaders = assembly.load_windows(trained, buffer, task)
+    observations: dict[str, Tensor] = loaders.train.batch(0)["obs"]
     return observations
 
 

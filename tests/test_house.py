@@ -76,7 +76,7 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
     ("path", "source"),
     [
         ("policy/trainer.py", "from kinoise.datasets import loader"),
-        ("policy/trainer.py", "import kinoise.envs.rollout"),
+        ("policy/trainer.py", "import kinoise.envs.rollouts"),
         ("policy/trainer.py", "from ..envs import rollout"),
         ("policy/networks/dit.py", "from ...datasets.loader import WindowLoader"),
         ("policy/trainer.py", "from .. import envs"),

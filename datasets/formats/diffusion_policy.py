@@ -1,224 +1,162 @@
-"""Import of Diffusion Policy's replay buffer: zarr 2, a directory or a .zip.
+"""Diffusion Policy's replay buffer: zarr 2, a folder or a .zip.
 
 Format (Chi et al. 2023, arXiv:2303.04137, reference code): `data/<key>` [N, ...] and
 `meta/episode_ends` [n_episodes]. It says nothing of the control rate, of the actions' meaning,
-units and limits, nor of the environment, so these are arguments.
+units and limits, nor of the environment.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..directory import cannot_write, lock_directory, publish, refuse_existing
 from ..errors import DatasetError, nearest
 from ..keys import ACTION
-from ..replay_buffer import ReplayBuffer
-from .zarr2_source import Source, open_source
+from .files import SourceFiles, open_files, plain_name
+from .importer import Block, ForeignData
+from .zarr2 import Zarr2Array, open_array, read_json
 
-FORMAT = "diffusion_policy"
-BLOCK_BYTES = 64 << 20
-
-Progress = Callable[[int, int], None]
-#: New key -> (copied key, first column, column after the last).
-Columns = Mapping[str, tuple[str, int, int]]
+ENDS = "meta/episode_ends"
+# What all keys together may keep in memory while they are copied.
+SOURCE_BYTES = 1 << 29
 
 
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import did.
+class DiffusionPolicyImporter:
+    """Reads zarr 2 replay buffers."""
 
-    Attributes:
-        path: The new data set.
-        n_episodes: Episodes carried over: all of them.
-        n_steps: Steps carried over: all of them.
-        keys: Keys carried over, sorted.
-        notes: One line for each thing that was not carried over, or deserves a look.
-    """
+    name = "diffusion_policy"
+    takes = "a zarr 2 folder, or a whole .zip of one, with data/action and meta/episode_ends"
 
-    path: Path
-    n_episodes: int
-    n_steps: int
-    keys: tuple[str, ...]
-    notes: tuple[str, ...]
+    def recognises(self, path: Path) -> bool:
+        """Say whether `meta/episode_ends` is there as a zarr 2 array."""
+        try:
+            with open_files(path) as files:
+                return _find_root(files) is not None
+        except (DatasetError, OSError):
+            return False
+
+    @contextmanager
+    def open(
+        self, path: Path, keys: Sequence[str] | None, *, allow_missing: bool
+    ) -> Iterator[ForeignData]:
+        """Open a replay buffer; see `Importer.open`."""
+        with open_files(path) as files:
+            root = _find_root(files)
+            if root is None:
+                raise DatasetError(
+                    f"{path} is not a Diffusion Policy replay buffer (no {ENDS} in zarr 2 "
+                    "format); give the folder or .zip that holds it"
+                )
+            yield _opened(path, files, root, keys, allow_missing)
 
 
-def import_diffusion_policy(
-    source: str | Path,
-    destination: str | Path,
-    *,
-    control_rate_hz: float | None = None,
-    action_meaning: str | None = None,
-    action_units: str | None = None,
-    action_low: Sequence[float] | None = None,
-    action_high: Sequence[float] | None = None,
-    env_id: str | None = None,
-    env_kwargs: Mapping[str, Any] | None = None,
-    keys: Sequence[str] | None = None,
-    derived: Mapping[str, tuple[str, int, int]] | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> ImportReport:
-    """Copy a Diffusion Policy replay buffer, every key and bit, into a data set of ours.
+IMPORTER = DiffusionPolicyImporter()
 
-    The copy streams in blocks and gets its name only when it is complete: an import that is
-    killed leaves nothing under `destination` (an old data set there stays until the end).
 
-    Args:
-        source: The zarr 2 directory or .zip.
-        destination: Directory to make.
-        control_rate_hz: Steps a second.
-        action_meaning: "absolute" or "relative".
-        action_units: For example "pixel" or "m, rad".
-        action_low: [Da], lower limits.
-        action_high: [Da], upper limits.
-        env_id: Environment the data were recorded in.
-        env_kwargs: Its arguments.
-        keys: What to copy, every key if None; the action always.
-        derived: Keys to add, each the columns [first, stop) of a copied one: {"agent_pos":
-            ("state", 0, 2)} names a part of a state vector.
-        overwrite: Replace a data set at `destination`.
-        progress: Called with (bytes copied, all bytes) after every block.
+def _find_root(files: SourceFiles) -> str | None:
+    """Return the folder that holds data/ and meta/: the top one or (often in zips) its child."""
+    for folder in ("", *files.names("")):
+        if ".zarray" in files.names(f"{folder}/{ENDS}".strip("/")):
+            return folder
+    return None
 
-    Raises:
-        DatasetError: The source cannot be read or carried over, the destination is taken, or the
-            disk refuses.
-    """
-    source, destination = Path(source), Path(destination)
-    refuse_existing(destination, overwrite=overwrite)
-    action = {
-        "meaning": action_meaning,
-        "units": action_units,
-        "low": action_low,
-        "high": action_high,
+
+def _opened(
+    path: Path, files: SourceFiles, root: str, keys: Sequence[str] | None, allow_missing: bool
+) -> ForeignData:
+    ends = _read_ends(path, open_array(path, files, root, ENDS))
+    n_steps = int(ends[-1])
+
+    data = f"{root}/data".strip("/")
+    meta = f"{root}/meta".strip("/")
+    folders = [name for name in files.names(data) if files.names(f"{data}/{name}")]
+    found = [plain_name(path, name) for name in folders]
+    wanted = _choose(path, found, keys)
+    notes = [f"not carried over, as asked: key {key!r}" for key in found if key not in wanted]
+    notes += [
+        f"not carried over: meta/{name}"
+        for name in files.names(meta)
+        if name != "episode_ends" and not name.startswith(".z")
+    ]
+
+    arrays = {
+        key: open_array(path, files, root, f"data/{key}", allow_missing=allow_missing)
+        for key in wanted
     }
-    with open_source(source, keys) as opened:
-        attributes = {
-            "control_rate_hz": control_rate_hz,
-            "action": action,
-            "env_id": env_id,
-            "env_kwargs": env_kwargs,
-            "source": {
-                "format": FORMAT,
-                "name": source.name,
-                "attributes": opened.attributes,
-            },
-        }
-        _check_limits_fit(opened, action)
-        columns = _checked_columns(opened, derived or {})
-        # A fixed name, so that the next import removes what a killed one left.
-        temporary = destination.with_name(f".{destination.name}.importing")
-        with _claimed(temporary):
-            with ReplayBuffer.create(temporary, attributes) as buffer:
-                _copy(opened, columns, buffer, destination, progress)
-                outside = _outside_limits(buffer, action)
-            publish(temporary, destination)
-        return ImportReport(
-            path=destination,
-            n_episodes=len(opened.episode_ends),
-            n_steps=opened.n_steps,
-            keys=tuple(sorted((*opened.arrays, *columns))),
-            notes=(*opened.notes, *_unstated(attributes), *outside),
+    held = sum(array.held_bytes for array in arrays.values())
+    if held > SOURCE_BYTES:
+        raise DatasetError(
+            f"{path}: reading these {len(arrays)} keys side by side takes {held >> 20} MiB, more "
+            f"than {SOURCE_BYTES >> 20}; rewrite them in smaller chunks, or choose some with "
+            "keys=..."
         )
+    for array in arrays.values():
+        notes += _check_length(array, n_steps)
+        notes += array.require_chunks(n_steps)
 
+    def blocks(n_rows: int) -> Iterator[Block]:
+        for start in range(0, n_steps, n_rows):
+            stop = min(start + n_rows, n_steps)
+            yield {key: array.read(start, stop) for key, array in arrays.items()}
 
-@contextmanager
-def _claimed(temporary: Path) -> Iterator[None]:
-    """Clear what a killed import left, and leave nothing behind when this one fails."""
-    if temporary.exists():
-        # The writer lock tells a killed import from one that still runs.
-        os.close(lock_directory(temporary))
-        shutil.rmtree(temporary)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _checked_columns(source: Source, derived: Mapping[str, tuple[str, int, int]]) -> Columns:
-    columns = {
-        name: (str(key), int(first), int(stop)) for name, (key, first, stop) in derived.items()
-    }
-    for name, (key, first, stop) in columns.items():
-        if key not in source.arrays:
-            raise DatasetError(
-                f"cannot derive {name!r}: no key {key!r}{nearest(key, source.arrays)}"
-            )
-        shape = source.arrays[key].shape[1:]
-        if name in source.arrays or len(shape) != 1 or not 0 <= first < stop <= shape[0]:
-            raise DatasetError(
-                f"cannot derive {name!r} from columns [{first}, {stop}) of {key!r} with shape "
-                f"{shape} per step; give a new name and columns that exist"
-            )
-    return columns
-
-
-def _copy(
-    source: Source,
-    columns: Columns,
-    buffer: ReplayBuffer,
-    destination: Path,
-    progress: Progress | None,
-) -> None:
-    arrays = source.arrays
-    row_bytes = sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays.values())
-    # Whole chunks of the source, so that none is decoded twice.
-    longest = max(array.chunks[0] for array in arrays.values())
-    rows = max(longest, BLOCK_BYTES // row_bytes // longest * longest)
-    try:
-        for start in range(0, source.n_steps, rows):
-            stop = min(start + rows, source.n_steps)
-            steps = {key: source.read(key, start, stop) for key in arrays}
-            parts = {name: steps[key][:, a:b] for name, (key, a, b) in columns.items()}
-            buffer.append_steps({**steps, **parts})
-            if progress is not None:
-                progress(stop * row_bytes, source.n_steps * row_bytes)
-        buffer.commit(np.diff(source.episode_ends, prepend=0).tolist())
-    except DatasetError as error:
-        if isinstance(error.__cause__, OSError):
-            refused = cannot_write(destination, error.__cause__)
-            raise DatasetError(f"{refused} and import again; nothing was imported") from error
-        raise
-
-
-def _unstated(attributes: Mapping[str, Any]) -> list[str]:
-    """Return a note for what the format cannot say and the caller did not."""
-    action = attributes["action"]
-    named = {
-        "control rate": attributes["control_rate_hz"],
-        "environment": attributes["env_id"],
-        "action meaning": action["meaning"],
-        "action limits": action["low"] if action["low"] is not None else action["high"],
-    }
-    missing = [name for name, value in named.items() if value is None]
-    return [f"the format does not state, and nobody gave: {', '.join(missing)}"] if missing else []
-
-
-def _check_limits_fit(source: Source, action: Mapping[str, Any]) -> None:
-    shape = tuple(source.arrays[ACTION].shape[1:])
-    for name in ("low", "high"):
-        if action[name] is not None and (len(action[name]),) != shape:
-            raise DatasetError(
-                f"action_{name} has {len(action[name])} numbers, an action has shape {shape}; "
-                "give one per dimension"
-            )
-
-
-def _outside_limits(buffer: ReplayBuffer, action: Mapping[str, Any]) -> list[str]:
-    """Return a note when actions leave the limits they are said to keep."""
-    lower = -np.inf if action["low"] is None else np.asarray(action["low"])
-    upper = np.inf if action["high"] is None else np.asarray(action["high"])
-    outside = sum(
-        int(((rows < lower) | (rows > upper)).any(axis=-1).sum())
-        for _, rows in buffer.blocks(ACTION)
+    return ForeignData(
+        shapes={key: array.shape[1:] for key, array in arrays.items()},
+        dtypes={key: array.dtype.newbyteorder("=") for key, array in arrays.items()},
+        episode_ends=ends,
+        blocks=blocks,
+        kept=_attributes(path, files, {"root": root, "data": data, "meta": meta}),
+        notes=tuple(notes),
     )
-    return [f"{outside} of {buffer.n_steps} actions lie outside the given limits"] * bool(outside)
+
+
+def _read_ends(path: Path, array: Zarr2Array) -> NDArray[np.int64]:
+    if len(array.shape) != 1 or array.dtype.kind not in "iu":
+        raise DatasetError(
+            f"{path}: {ENDS} holds {array.dtype} of shape {array.shape}, not a list of whole "
+            "numbers; repair it"
+        )
+    array.require_chunks(array.shape[0])
+    ends = array.read(0, array.shape[0]).astype(np.int64)
+    if not len(ends) or np.any(np.diff(ends, prepend=0) <= 0):
+        raise DatasetError(f"{path}: {ENDS} is empty or does not grow; repair it")
+    return ends
+
+
+def _choose(path: Path, found: Sequence[str], keys: Sequence[str] | None) -> list[str]:
+    if ACTION not in found:
+        raise DatasetError(f"{path} has no key 'action', only {list(found)}; rename the right one")
+    wanted = sorted(found if keys is None else {*keys, ACTION})
+    for key in wanted:
+        if key not in found:
+            raise DatasetError(f"{path} has no key {key!r}{nearest(key, found)}")
+    return wanted
+
+
+def _check_length(array: Zarr2Array, n_steps: int) -> list[str]:
+    """Refuse an array that is too short; return a note on one that is too long."""
+    length = array.shape[0]
+    if length < n_steps:
+        raise DatasetError(
+            f"{array.path}: key {array.key!r} has {length} steps, the episodes end at {n_steps}; "
+            "copy or download the source again"
+        )
+    beyond = length - n_steps
+    return [f"not carried over: {beyond} steps of {array.key!r} after the last episode"] * bool(
+        beyond
+    )
+
+
+def _attributes(
+    path: Path, files: SourceFiles, folders: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return {group: attributes} of those groups that have any."""
+    found = {
+        name: read_json(path, files, f"{folder}/.zattrs".strip("/"))
+        for name, folder in folders.items()
+    }
+    return {name: attributes for name, attributes in found.items() if attributes}

@@ -51,13 +51,10 @@ def film(policy: str, seeds: tuple[int, ...] = SEEDS) -> tuple[NDArray[np.uint8]
 
 def _episode(env: Any, controller: Any, seed: int) -> list[NDArray[np.uint8]]:
     """Return a picture of every step of one episode."""
-    import numpy as np
-
     obs, info = env.reset(seed=seed)
     frames, ended = [env.render()], False
     while not ended:
-        batch = {key: value[None] for key, value in obs.items()}
-        action = controller(batch, np.array([seed]), np.array([len(frames) - 1]))[0]
+        action = controller([obs], [seed], [len(frames) - 1])[0]
         obs, _, terminated, truncated, info = env.step(action)
         frames.append(env.render())
         ended = terminated or truncated

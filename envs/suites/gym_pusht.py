@@ -16,32 +16,53 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from .. import geometry
+from ..arguments import MAX_PIXELS, MAX_STEPS, check_range
 from ..errors import EnvError
+from ..spec import EntryPoint, TaskSpec
+from ..tasks.push_t import geometry, symmetry
 
 Obs = dict[str, Any]
+
+SPEC = TaskSpec(
+    env_id="kinoise/GymPushT-v0",
+    make_env=EntryPoint(__name__, "GymPushT"),
+    control_rate_hz=10.0,
+    action_meaning="absolute",
+    action_units="pixel",
+    symmetry=EntryPoint(symmetry.__name__, "mirror"),
+)
 
 _FULL_TURN = 2 * np.pi
 _IMAGE_SIZE = 96
 
 
 class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
-    """A pusher moves a T-shaped block onto its goal; 10 Hz, lengths in pixels of a 512 px world.
+    """A pusher moves a T-shaped block onto its goal; lengths in pixels of a 512 px world.
 
     Observations (float32): `agent_pos` [2], `keypoint` [9, 2] (`geometry.KEYPOINTS` on the block)
     and `state` [5] = agent x, y, block x, y, angle in [0, 2 pi); with `image=True` also `img`
     uint8 [96, 96, 3]. The action [2] is the pusher's target position, clipped to the action space.
     `info` holds `coverage`, `score` = min(1, coverage / .95) and `success` (coverage > .95), which
-    ends the episode; it is truncated after `max_steps` (300 in Diffusion Policy).
+    ends the episode.
 
     `reset(seed)` draws the state that gym-pusht's `reset(seed)` draws;
     `reset(options={"state": [5]})` starts from a recorded one.
 
-    Raises `EnvError` where gym-pusht is not installed, and for a state or an action that is not
-    finite or has the wrong shape.
+    Args:
+        max_steps: the time limit in control steps (300 in Diffusion Policy).
+        image: whether pictures join the observation.
+        render_mode: "rgb_array" or None.
+        render_size: edge of `render()`'s pictures in pixels.
+
+    Raises:
+        EnvError: gym-pusht is not installed, a size is out of range, or a state or an action is not
+            finite or has the wrong shape.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's)
+    metadata = {  # noqa: RUF012 (gymnasium's)
+        "render_modes": ["rgb_array"],
+        "render_fps": SPEC.control_rate_hz,
+    }
 
     def __init__(
         self,
@@ -50,6 +71,8 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
         render_mode: str | None = "rgb_array",
         render_size: int = 256,
     ) -> None:
+        check_range("max_steps", max_steps, 1, MAX_STEPS)
+        check_range("render_size", render_size, 1, MAX_PIXELS)
         self.max_steps = max_steps
         self.image = image
         self.render_mode = render_mode
@@ -60,7 +83,8 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
             visualization_width=render_size,
             visualization_height=render_size,
         )
-        low, high = 0.0, geometry.WORLD_SIZE
+        low = 0.0
+        high = geometry.WORLD_SIZE
         entries: dict[str, spaces.Space[Any]] = {
             "agent_pos": spaces.Box(low, high, (2,), np.float32),
             # Keypoints hang over the block's edge and the block may be pushed over the walls'.
@@ -102,7 +126,7 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
         return self._obs(), info["score"], info["success"], truncated, info
 
     def render(self) -> NDArray[np.uint8]:
-        """The scene with the last target as a red cross, uint8 [render_size, render_size, 3]."""
+        """Return the scene with the last target as a red cross, uint8 `[size, size, 3]`."""
         frame: NDArray[np.uint8] = self._simulation._render(visualize=True)
         return frame
 
@@ -111,8 +135,9 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
 
     @property
     def state(self) -> NDArray[np.float64]:
-        """Agent x, y, block x, y (px) and angle in [0, 2 pi), float64 [5]."""
-        agent, block = self._simulation.agent.position, self._simulation.block.position
+        """Agent x, y, block x, y (px) and angle in [0, 2 pi), float64 `[5]`."""
+        agent = self._simulation.agent.position
+        block = self._simulation.block.position
         return np.array([*agent, *block, self._simulation.block.angle % _FULL_TURN])
 
     def _obs(self) -> Obs:
@@ -154,8 +179,11 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
     def _track(self, x: float, y: float) -> None:
         """gym-pusht's PD control of the agent in plain floats, in its order of operations."""
         simulation = self._simulation
-        k_p, k_v, dt = simulation.k_p, simulation.k_v, simulation.dt
-        agent, space = simulation.agent, simulation.space
+        k_p = simulation.k_p
+        k_v = simulation.k_v
+        dt = simulation.dt
+        agent = simulation.agent
+        space = simulation.space
         vx, vy = agent.velocity
         for _ in range(int(1 / (dt * simulation.control_hz))):
             agent_x, agent_y = agent.position
@@ -166,16 +194,22 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
 
 
 class Replay(NamedTuple):
-    """A replayed episode: `states` [T + 1, 5] and `coverage` [T + 1], the first at the reset."""
+    """A replayed episode, the first entries at the reset.
+
+    Attributes:
+        states: `[T + 1, 5]`, see `GymPushT.state`.
+        coverage: share of the goal's area, `[T + 1]`.
+    """
 
     states: NDArray[np.float64]
     coverage: NDArray[np.float64]
 
 
 def replay(env: GymPushT, state: ArrayLike, actions: ArrayLike) -> Replay:
-    """Run recorded `actions` [T, 2] from the recorded `state` [5], past success and `max_steps`."""
+    """Run recorded `actions` `[T, 2]` from a recorded `state` `[5]`, past any end."""
     _, info = env.reset(options={"state": state})
-    states, coverage = [env.state], [info["coverage"]]
+    states = [env.state]
+    coverage = [info["coverage"]]
     for action in np.asarray(actions):
         info = env.step(action)[-1]
         states.append(env.state)

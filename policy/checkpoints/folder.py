@@ -151,7 +151,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return read_yaml(find_checkpoint(path) / "config.yaml")
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Plain data, written out: an alias would make the file harder to read and to check."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -159,4 +159,5 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    # Copies, since safetensors refuses tensors that share memory.
+    return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}

@@ -1,4 +1,4 @@
-"""A control loop paced by the real clock: absolute deadlines on the monotonic clock."""
+"""The real clock of a control loop: absolute deadlines on the monotonic clock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from ..errors import PolicyError
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,57 @@ class Pace:
         return float(np.percentile(self.latencies, q)) if len(self.latencies) else float("nan")
 
 
-def run_paced(rate_hz: float, n_ticks: int, tick: Callable[[int], bool]) -> Pace:
-    """Call `tick(k)` at every multiple of the period, until it returns False or n_ticks are over.
+class PacedClock:
+    """Makes tick k due at start + k / rate, where the first wait is the start.
 
-    A late tick is not skipped and does not shift the later ones: tick k is due at start + k / rate.
+    A late tick is not skipped and does not shift the later ones.
 
     Args:
         rate_hz: ticks a second.
-        n_ticks: most ticks to run.
-        tick: computes and issues command k; returns whether to go on.
+        n_ticks: ticks until the clock ends the loop; None never does.
+        on_tick: called after each command with the number of commands so far.
+
+    Raises:
+        PolicyError: the rate is not a positive number.
     """
-    latencies: list[float] = []
-    start = time.monotonic()
-    for k in range(n_ticks):
-        due = start + k / rate_hz
-        delay = due - time.monotonic()
-        if delay > 0:
-            time.sleep(delay)
-        go_on = tick(k)
-        latencies.append(time.monotonic() - due)
-        if not go_on:
-            break
-    return Pace(rate_hz, np.array(latencies))
+
+    def __init__(
+        self,
+        rate_hz: float,
+        n_ticks: int | None = None,
+        *,
+        on_tick: Callable[[int], None] | None = None,
+    ) -> None:
+        if not 0 < rate_hz < float("inf"):
+            raise PolicyError(f"a clock needs a positive number of ticks a second; got {rate_hz}")
+        self._rate_hz = rate_hz
+        self._n_ticks = n_ticks
+        self._on_tick = on_tick
+        self._latencies: list[float] = []
+        self._start: float | None = None
+        self._due = 0.0
+
+    def wait(self) -> bool:
+        """Sleep until the next tick is due; return False when there is none."""
+        tick = len(self._latencies)
+        if self._n_ticks is not None and tick >= self._n_ticks:
+            return False
+
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        self._due = self._start + tick / self._rate_hz
+        if self._due > now:
+            time.sleep(self._due - now)
+        return True
+
+    def commanded(self) -> None:
+        """Note that the tick's command is out."""
+        self._latencies.append(time.monotonic() - self._due)
+        if self._on_tick is not None:
+            self._on_tick(len(self._latencies))
+
+    @property
+    def pace(self) -> Pace:
+        """What the clock has seen so far."""
+        return Pace(self._rate_hz, np.array(self._latencies))

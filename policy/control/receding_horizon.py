@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError
+from .threads import torch_threads
 
 
 class Sample(Protocol):
@@ -45,7 +46,7 @@ class _Stream:
     """One episode's memory."""
 
     generator: torch.Generator
-    history: deque[dict[str, Array]]
+    history: deque[Mapping[str, Array]]
     actions: deque[npt.NDArray[np.float32]] = field(default_factory=deque)
     chunk: npt.NDArray[np.float32] | None = None
 
@@ -60,57 +61,68 @@ class RecedingHorizonController:
         batch_size: rows of every call of `sample`; short batches are filled by repetition. Since a
             matmul's rounding depends on its shape, a fixed one makes each episode's actions
             independent of how many others run beside it.
+        n_threads: CPU threads of torch while `sample` runs, and only then. Since a matmul's
+            rounding depends on them too, a fixed number makes the actions reproducible.
 
     Attributes:
         latencies: seconds of the latest calls of `sample`.
     """
 
     def __init__(
-        self, sample: Sample, n_obs_steps: int, n_action_steps: int, batch_size: int = 1
+        self,
+        sample: Sample,
+        n_obs_steps: int,
+        n_action_steps: int,
+        *,
+        batch_size: int = 1,
+        n_threads: int = 1,
     ) -> None:
-        self.sample, self.n_obs_steps, self.n_action_steps = sample, n_obs_steps, n_action_steps
+        self.n_obs_steps = n_obs_steps
+        self.n_action_steps = n_action_steps
         self.batch_size = batch_size
+        self.n_threads = n_threads
         self.latencies: deque[float] = deque(maxlen=100_000)
+        self._sample = sample
         self._streams: dict[int, _Stream] = {}
 
     @classmethod
-    def of(cls, policy: DiffusionPolicy, batch_size: int = 1) -> RecedingHorizonController:
+    def of(cls, policy: DiffusionPolicy, *, batch_size: int = 1) -> RecedingHorizonController:
         """Return the controller of a policy, with the policy's own To and Ta."""
-        return cls(policy.sample, policy.n_obs_steps, policy.n_action_steps, batch_size)
+        return cls(policy.sample, policy.n_obs_steps, policy.n_action_steps, batch_size=batch_size)
 
     def __call__(
         self,
-        obs: Mapping[str, Array],
-        episode_seeds: npt.NDArray[np.int64],
-        steps: npt.NDArray[np.int64],
+        observations: Sequence[Mapping[str, Array]],
+        seeds: Sequence[int],
+        steps: Sequence[int],
     ) -> npt.NDArray[np.float32]:
         """Return the actions `[n, Da]` to execute now.
 
         Args:
-            obs: key -> `[n, ...]`, one row a running episode.
-            episode_seeds: `[n]`, names an episode and seeds its noise.
-            steps: `[n]`, step within the episode; 0 starts it afresh.
+            observations: of each running episode, key -> `[...]`; kept, and not copied.
+            seeds: of each episode; names it and seeds its noise.
+            steps: of each episode; 0 starts it afresh.
 
         Raises:
             PolicyError: the policy's actions are not finite.
         """
-        running = [int(seed) for seed in episode_seeds]
-        self._streams = {seed: s for seed, s in self._streams.items() if seed in set(running)}
-        for row, (seed, step) in enumerate(zip(running, steps, strict=True)):
-            frame = {key: np.array(value[row]) for key, value in obs.items()}
-            self._observe(seed, frame, fresh=step == 0)
-        hungry = [seed for seed in running if not self._streams[seed].actions]
+        running = set(seeds)
+        self._streams = {seed: s for seed, s in self._streams.items() if seed in running}
+        for observation, seed, step in zip(observations, seeds, steps, strict=True):
+            self._observe(seed, observation, fresh=step == 0)
+
+        hungry = [seed for seed in seeds if not self._streams[seed].actions]
         for start in range(0, len(hungry), self.batch_size):
             self._replan(hungry[start : start + self.batch_size])
-        return np.stack([self._streams[seed].actions.popleft() for seed in running])
+        return np.stack([self._streams[seed].actions.popleft() for seed in seeds])
 
-    def _observe(self, seed: int, frame: dict[str, Array], fresh: bool) -> None:
+    def _observe(self, seed: int, observation: Mapping[str, Array], *, fresh: bool) -> None:
         if fresh or seed not in self._streams:
             generator = torch.Generator().manual_seed(seed)
-            history = deque([frame] * self.n_obs_steps, maxlen=self.n_obs_steps)
+            history = deque([observation] * self.n_obs_steps, maxlen=self.n_obs_steps)
             self._streams[seed] = _Stream(generator, history)
         else:
-            self._streams[seed].history.append(frame)
+            self._streams[seed].history.append(observation)
 
     def _replan(self, seeds: list[int]) -> None:
         streams = [self._streams[seed] for seed in seeds]
@@ -120,14 +132,19 @@ class RecedingHorizonController:
         generators = [stream.generator for stream in streams]
         generators += [torch.Generator().manual_seed(0) for _ in range(fill)]
         obs = {key: _stacked(windows, key) for key in windows[0][0]}
+        previous = self._previous(streams)
+
         started = time.perf_counter()
-        chunks = self.sample(obs, generators, previous=self._previous(streams)).numpy(force=True)
+        with torch_threads(self.n_threads):
+            chunks = self._sample(obs, generators, previous=previous).numpy(force=True)
         self.latencies.append(time.perf_counter() - started)
+
         if not np.isfinite(chunks).all():
             raise PolicyError(
                 "the policy returned actions that are not finite; "
                 "check the observations and the checkpoint"
             )
+
         first = self.n_obs_steps - 1
         for stream, chunk in zip(streams, chunks, strict=False):
             stream.actions.extend(chunk[first : first + self.n_action_steps])
@@ -144,5 +161,5 @@ class RecedingHorizonController:
         return torch.from_numpy(np.stack(rows))
 
 
-def _stacked(windows: Sequence[deque[dict[str, Array]]], key: str) -> Tensor:
+def _stacked(windows: Sequence[deque[Mapping[str, Array]]], key: str) -> Tensor:
     return torch.from_numpy(np.stack([[frame[key] for frame in window] for window in windows]))

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import PolicyError, unknown_name
-from .ode import FLOOR, Level, ProbabilityFlow, adaptive
+from .ode import FLOOR, FlowLevel, ProbabilityFlow, adaptive
 
 if TYPE_CHECKING:
     from ..diffusion_policy import DiffusionPolicy
@@ -186,7 +186,7 @@ def log_likelihood_adaptive(
     return end[:, 0] + _ends(flow, end[:, 1:].view(shape), prior)
 
 
-def divergence(flow: ProbabilityFlow, u: Tensor, level: Level, trace: Trace) -> Tensor:
+def divergence(flow: ProbabilityFlow, u: Tensor, level: FlowLevel, trace: Trace) -> Tensor:
     """Return the divergence `[B]` of du/ds at the state u."""
     shrinking = trace(lambda u: flow.x0(u, level), u)
     return level.pace * (level.cos * u[0].numel() - shrinking)

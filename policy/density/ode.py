@@ -21,14 +21,14 @@ from ..errors import PolicyError
 from ..paths import Path
 
 #: (x_t `[B, ...]`, t, a number in a tensor without axes) -> the x_0 estimate `[B, ...]`.
-Estimate = Callable[[Tensor, Tensor], Tensor]
+TimeEstimate = Callable[[Tensor, Tensor], Tensor]
 
 #: The angle that stands for the data: normal noise of this deviation, in normalised units.
 FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
-class Level:
+class FlowLevel:
     """What the ODE needs of one noise level."""
 
     t: Tensor
@@ -39,7 +39,7 @@ class Level:
 
 
 #: A level and the state there.
-Walked = tuple[Level, Tensor]
+Walked = tuple[FlowLevel, Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ProbabilityFlow:
     """
 
     path: Path
-    estimate: Estimate
+    estimate: TimeEstimate
     floor: float = FLOOR
     ceiling: float = math.pi / 2
 
@@ -65,7 +65,7 @@ class ProbabilityFlow:
         first, last = ends.clamp(self.floor, self.ceiling).log().tolist()
         return first, last
 
-    def levels(self, s: Tensor) -> list[Level]:
+    def levels(self, s: Tensor) -> list[FlowLevel]:
         """Return the noise levels at log angles s `[N]`, float64."""
         angle = s.exp()
         with torch.no_grad():
@@ -73,13 +73,13 @@ class ProbabilityFlow:
             length = torch.hypot(self.path.alpha(t), self.path.sigma(t))
         columns = (angle, length, angle.cos(), angle / angle.sin())
         rows = zip(t.unbind(), *(column.tolist() for column in columns), strict=True)
-        return [Level(*row) for row in rows]
+        return [FlowLevel(*row) for row in rows]
 
-    def x0(self, u: Tensor, level: Level) -> Tensor:
+    def x0(self, u: Tensor, level: FlowLevel) -> Tensor:
         """Return the x_0 estimate at the state u."""
         return self.estimate(level.length * u, level.t.to(u.device))
 
-    def velocity(self, u: Tensor, level: Level) -> Tensor:
+    def velocity(self, u: Tensor, level: FlowLevel) -> Tensor:
         """Return du/ds."""
         return level.pace * (level.cos * u - self.x0(u, level))
 
@@ -119,7 +119,7 @@ class ProbabilityFlow:
         """Return the state u that stands for the data `sample` at the floor."""
         return self.at(self.ends[0]).cos * sample
 
-    def at(self, s: float) -> Level:
+    def at(self, s: float) -> FlowLevel:
         """Return the noise level at the log angle s."""
         return self.levels(torch.tensor([s], dtype=torch.float64))[0]
 
@@ -173,7 +173,7 @@ def adaptive(
 
 def reference_chunk(
     path: Path,
-    estimate: Estimate,
+    estimate: TimeEstimate,
     noise: Tensor,
     *,
     tolerance: float | None = None,

@@ -28,7 +28,7 @@ class ClassifierFree(Guidance):
             (Lin et al. 2024, eqs. 15-16).
 
     Raises:
-        PolicyError: an interval or a rescale that is none.
+        PolicyError: an interval that ends before it begins, or a rescale outside [0, 1].
     """
 
     scale: float = 2.0

@@ -1,7 +1,7 @@
 """What a chunk should not do, as differentiable numbers: J(actions, obs) -> `[B]`, in nats.
 
 A cost is read as minus the logarithm of how acceptable a chunk is, so costs add. Violations are
-measured in units of `softness`, the deviation that counts as a trifle: half a nat.
+measured in units of `softness`: a violation of that size costs half a nat.
 
 Parameters belong to all rows (numbers, lists), to each row (a tensor `[B, ...]`), or are read from
 an observation (its key; the latest step counts), so that environments in one batch differ.
@@ -64,7 +64,7 @@ class ForbiddenDisc(Cost):
         radius: of what is forbidden.
         margin: how far outside of it the cost begins.
         dims: the k action dimensions that are a position.
-        softness: depth that counts as a trifle.
+        softness: depth that costs half a nat.
         between: points looked at on the way from one action to the next, besides the actions.
     """
 
@@ -93,7 +93,7 @@ class JointLimits(Cost):
         low, high: limits `[Da]`, or of the dimensions `dims`.
         margin: how far inside the limits the cost begins.
         dims: the limited dimensions; None for all.
-        softness: excess that counts as a trifle.
+        softness: excess that costs half a nat.
     """
 
     low: Parameter
@@ -119,7 +119,7 @@ class Goal(Cost):
         position: where to be, `[k]`.
         step: index in the chunk; To - 1 is executed first, -1 is the last.
         dims: the k dimensions that are a position; None for all.
-        softness: distance that counts as a trifle.
+        softness: distance that costs half a nat.
     """
 
     position: Parameter

@@ -11,10 +11,8 @@ from torch import Tensor
 from ..denoiser import Rows
 from ..errors import PolicyError
 from ..normalizer import Normalizer
+from ..sampling.table import RowEstimate
 from .estimate import Estimate, Guidance, declares
-
-#: (row k of the table, state `[B, H, Da]`) -> the x_0 estimate `[B, H, Da]`.
-RowEstimate = Callable[[int, Tensor], Tensor]
 
 
 def guided(

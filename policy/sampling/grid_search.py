@@ -22,7 +22,7 @@ from .registry import compile_table, get_solver
 from .table import run_table
 
 #: (x `[M, H, Da]`, t, a number in a tensor without axes) -> the x_0 estimate `[M, H, Da]`.
-Denoise = Callable[[Tensor, Tensor], Tensor]
+TimeEstimate = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def standard_grids(start: float) -> dict[str, Grid]:
 
 
 def fine_solution(
-    denoise: Denoise, path: Path, noise: Tensor, start: float = 1.0, n: int = 200
+    denoise: TimeEstimate, path: Path, noise: Tensor, start: float = 1.0, n: int = 200
 ) -> Tensor:
     """Return what the probability-flow ODE makes of `noise` `[M, H, Da]`, from time `start`.
 
@@ -69,7 +69,7 @@ def fine_solution(
 
 
 def search_grid(
-    denoise: Denoise,
+    denoise: TimeEstimate,
     path: Path,
     n: int,
     noise: Tensor,
@@ -112,7 +112,7 @@ def search_grid(
     grids = {name: times for name, times in grids.items() if times[0] <= start}
     errors = {name: error_at(times) for name, times in grids.items()}
     name = min(errors, key=lambda name: errors[name])
-    knots = Knots.of(grids[name], path)
+    knots = Knots.at(grids[name], path)
     if n == 1:
         return Search(Explicit(grids[name].tolist()), errors[name], errors, len(errors))
     tried = minimize(
@@ -142,7 +142,7 @@ class Knots:
     vector: list[float]
 
     @classmethod
-    def of(cls, times: Tensor, path: Path) -> Knots:
+    def at(cls, times: Tensor, path: Path) -> Knots:
         """Return the knots that stand at `times` `[n]`."""
         log_ratios = path.angle(times).tan().log()
         steps = (-log_ratios[1:].diff()).log()
@@ -167,7 +167,7 @@ class Knots:
 
 
 def _solve(
-    denoise: Denoise,
+    denoise: TimeEstimate,
     path: Path,
     noise: Tensor,
     solver: str,

@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 
-from ..errors import unknown_name
+from ..errors import PolicyError, unknown_name
 from ..paths import PATHS, Path
 from .grids import Grid, UniformTime
 from .registry import compile_table, get_solver
 from .staggered import staggered
 from .table import Table
+
+#: Factor of an error of the x_0 estimate, in units of the state, beyond which a table is refused.
+UNSTABLE = 100.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,22 @@ class Sampler:
             latest = along.time_at(path.angle(torch.ones((), dtype=torch.float64)))
             times = times * (latest / times[0]).clamp(max=1)
         table = compile_table(self.solver, times, along, **self.options)
+        self._check_stable(table, along)
         table = table if along is path else table.rebased(along, path)
         return staggered(table, path, horizon, self.delay)
+
+    def _check_stable(self, table: Table, path: Path) -> None:
+        """Refuse a table whose states are small differences of large multiples of the estimates."""
+        lengths = torch.hypot(path.alpha(table.t), path.sigma(table.t))
+        worst = float(
+            (table.estimate / torch.cat([lengths, lengths.new_ones(1)])[:, None]).abs().max()
+        )
+        if worst > UNSTABLE:
+            raise PolicyError(
+                f"solver '{self.solver}' would multiply the network's errors by {worst:.0f} on "
+                "this grid; start later (policy.sampler.grid.start=0.98), take more steps, or "
+                "choose another solver, such as exponential"
+            )
 
     def _along(self, path: Path) -> Path:
         if self.path is None:

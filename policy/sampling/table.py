@@ -21,7 +21,7 @@ from torch import Tensor
 from ..paths import Path
 
 #: Maps (row k, state x_k `[B, H, Da]`) to the x_0 estimate `[B, H, Da]`.
-Estimate = Callable[[int, Tensor], Tensor]
+RowEstimate = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,19 @@ class Table:
         return Table(*(part[..., 0] for part in parts))
 
     @cached_property
-    def _rows(self) -> list[Tensor]:
-        """Rows over the columns [x_init, m_0 .. m_{N-1}, z_0 .. z_{M-1}], in float32."""
-        return list(torch.cat([self.init[:, None], self.estimate, self.noise], 1).float().unbind())
+    def _placed(self) -> dict[tuple[torch.dtype, torch.device], list[Tensor]]:
+        return {}
 
     def rows(self, like: Tensor) -> list[Tensor]:
-        """Return the table's rows in the dtype and on the device of `like`."""
-        if like.dtype == torch.float32 and like.device.type == "cpu":
-            return self._rows
-        full = torch.cat([self.init[:, None], self.estimate, self.noise], 1)
-        return list(full.to(like).unbind())
+        """Return the rows in the dtype and on the device of `like`, made once for each.
+
+        Their columns are [x_init, m_0 .. m_{N-1}, z_0 .. z_{M-1}].
+        """
+        place = like.dtype, like.device
+        if place not in self._placed:
+            full = torch.cat([self.init[:, None], self.estimate, self.noise], 1)
+            self._placed[place] = list(full.to(like).unbind())
+        return self._placed[place]
 
     def truncated(self, n: int) -> Table:
         """Return the table of the first n evaluations, which stops at the noise level of row n."""
@@ -102,7 +105,7 @@ class Table:
         return {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
 
 
-def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
+def run_table(table: Table, estimate: RowEstimate, noises: Tensor) -> Tensor:
     """Run a table and return the last state `[B, H, Da]`.
 
     Args:
@@ -129,7 +132,7 @@ def run_table(table: Table, estimate: Estimate, noises: Tensor) -> Tensor:
     return torch.mv(matrix, rows[n]).view(noises.shape[1:])
 
 
-def _run_per_token(history: Tensor, rows: list[Tensor], estimate: Estimate) -> Tensor:
+def _run_per_token(history: Tensor, rows: list[Tensor], estimate: RowEstimate) -> Tensor:
     """Run rows `[C, H]` over the columns `[C, B, H, Da]`, each token by its own."""
     *inner, last = rows
     for k, row in enumerate(inner):

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import PolicyError
-
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
+from ..sampling import Table
 
 Obs = Mapping[str, Tensor]
 
@@ -40,19 +37,25 @@ class Coupling(ABC):
 class Hungarian(Coupling):
     """The assignment of noise to data in the minibatch that moves least: OT-CFM (Tong et al. 2024).
 
-    Exact optimal transport between the two batches by scipy's `linear_sum_assignment`.
+    Exact optimal transport between the two batches by scipy's `linear_sum_assignment`. Noise that
+    was drawn for another observation costs extra (Cheng & Schwing 2025, C2OT): left free, it would
+    tell which chunk to make, and a policy would believe it more than what it sees.
 
     Args:
-        condition_weight: cost of giving a chunk noise that was drawn for another observation
-            (Cheng & Schwing 2025, C2OT). At 0 chunks of all observations compete for the noise:
-            it then tells which chunk to make, and a policy believes it more than what it sees.
+        condition_weight: that cost, in units of the mean distance; None chooses it for every batch
+            so that `candidates` remain.
+        candidates: part of the foreign noises that may still be cheaper than a chunk's own.
     """
 
-    condition_weight: float = 10.0
+    condition_weight: float | None = None
+    candidates: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_weight(self.condition_weight, self.candidates)
 
     def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
-        optimize = _theory("scipy.optimize")
-        cost = _cost(sample, noise, obs, self.condition_weight)
+        optimize = _scipy_optimize()
+        cost = transport_cost(sample, noise, obs, self.condition_weight, self.candidates)
         _, columns = optimize.linear_sum_assignment(cost.numpy(force=True))
         return sample, noise[torch.as_tensor(columns, device=noise.device)]
 
@@ -64,16 +67,21 @@ class Sinkhorn(Coupling):
     Args:
         regularisation: entropy's factor over the mean cost; 0 would be `Hungarian`.
         n_iterations: at most this many Sinkhorn iterations.
-        condition_weight: as in `Hungarian`.
+        condition_weight, candidates: as in `Hungarian`.
     """
 
     regularisation: float = 0.05
     n_iterations: int = 200
-    condition_weight: float = 10.0
+    condition_weight: float | None = None
+    candidates: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_weight(self.condition_weight, self.candidates)
 
     def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
-        ot = _theory("ot")
-        cost = _cost(sample, noise, obs, self.condition_weight).double().cpu()
+        ot = _pot()
+        cost = transport_cost(sample, noise, obs, self.condition_weight, self.candidates)
+        cost = cost.double().cpu()
         n = len(cost)
         plan = ot.sinkhorn(
             torch.full((n,), 1 / n).double(),
@@ -88,6 +96,15 @@ class Sinkhorn(Coupling):
         return sample, noise[torch.multinomial(plan, 1).squeeze(1).to(noise.device)]
 
 
+class Teacher(Protocol):
+    """A trained policy, as far as reflow asks."""
+
+    table: Table
+
+    def transport(self, obs: Obs, noise: Tensor) -> Tensor:
+        """Return the normalised chunk that the sampler makes of `noise` `[B, H, Da]`."""
+
+
 @dataclass(frozen=True)
 class Reflow(Coupling):
     """Noise with the chunk that a trained policy makes of it (Liu et al. 2023, rectified flow).
@@ -97,50 +114,99 @@ class Reflow(Coupling):
 
     Args:
         teacher: a run's folder, or one of its checkpoints.
+        policy: the policy found there, which whoever trains hands in (`taught_by`): running the
+            student needs no teacher.
     """
 
     teacher: str
+    policy: Teacher | None = None
 
-    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
-        teacher = self._policy
-        if teacher.table.n_noises:
+    def taught_by(self, policy: Teacher) -> Reflow:
+        """Return the coupling with its teacher, which computes where the batches are.
+
+        Raises:
+            PolicyError: the teacher's sampler draws fresh noise, so the pairs would not be pairs.
+        """
+        if policy.table.n_noises:
             raise PolicyError(
                 f"reflow needs a deterministic teacher; '{self.teacher}' samples with fresh noise"
             )
+        return replace(self, policy=policy)
+
+    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
+        if self.policy is None:
+            raise PolicyError(f"reflow has not been handed its teacher '{self.teacher}'")
         with torch.autocast(noise.device.type, enabled=False):
-            chunk = teacher.transport(obs, noise.float())
+            chunk = self.policy.transport(obs, noise.float())
         return chunk.to(sample.dtype), noise
 
-    @cached_property
-    def _policy(self) -> DiffusionPolicy:
-        # Read at the first use: running the student needs no teacher.
-        from ..checkpoints import load_policy
 
-        return load_policy(self.teacher)
+def transport_cost(
+    sample: Tensor, noise: Tensor, obs: Obs, weight: float | None, candidates: float
+) -> Tensor:
+    """Return the cost `[B, B]` of giving chunk i the noise j, in units of the mean distance.
 
-
-def _cost(sample: Tensor, noise: Tensor, obs: Obs, condition_weight: float) -> Tensor:
-    """Return the cost `[B, B]` of giving chunk i the noise j, in units of the mean distance."""
+    Args:
+        sample: chunks `[B, H, Da]`.
+        noise: noises `[B, H, Da]`; noise i was drawn for the observation of chunk i.
+        obs: raw observations, key -> `[B, To, ...]`; pictures do not count.
+        weight: factor of the squared distance between two chunks' observations; None chooses it.
+        candidates: part of the foreign noises that are to be cheaper than a chunk's own.
+    """
     cost = _relative(torch.cdist(sample.flatten(1), noise.flatten(1)) ** 2)
     vectors = [value.flatten(1).to(sample) for value in obs.values() if value.ndim < 5]
-    if condition_weight == 0 or not vectors:
+    if weight == 0 or not vectors:
         return cost
+
     seen = torch.cat(vectors, 1)
-    seen = (seen - seen.mean(0)) / seen.std(0).clamp(min=1e-6)
-    return cost + condition_weight * _relative(torch.cdist(seen, seen) ** 2)
+    seen = (seen - seen.mean(0)) / seen.std(0, correction=0).clamp(min=1e-6)
+    apart = _relative(torch.cdist(seen, seen) ** 2)
+    return cost + (_chosen_weight(cost, apart, candidates) if weight is None else weight) * apart
+
+
+def _chosen_weight(cost: Tensor, apart: Tensor, candidates: float) -> float:
+    """Return the weight at which the wanted part of the foreign noises stays cheaper.
+
+    Noise j is cheaper for chunk i than its own while weight < (cost_ii - cost_ij) / apart_ij, so
+    the weight is a quantile of those (Cheng & Schwing 2025, section 3.3, who search for it).
+    """
+    n = len(cost)
+    foreign = ~torch.eye(n, dtype=torch.bool, device=cost.device)
+    gain = (cost.diagonal()[:, None] - cost)[foreign]
+    limits = gain / apart[foreign].clamp(min=1e-12)
+    if n < 2:
+        return 0.0
+
+    kept = max(1, round(candidates * len(limits)))
+    return max(0.0, float(limits.topk(kept).values[-1]))
+
+
+def _check_weight(weight: float | None, candidates: float) -> None:
+    if (weight is not None and not weight >= 0) or not 0 < candidates <= 1:
+        raise PolicyError(
+            "a coupling needs condition_weight of at least 0, or null, and candidates in (0, 1]; "
+            f"got {weight} and {candidates}"
+        )
 
 
 def _relative(distance: Tensor) -> Tensor:
     return distance / distance.mean().clamp(min=1e-12)
 
 
-def _theory(module: str) -> Any:
-    """Import a module of the extra `theory`."""
-    import importlib
-
+def _scipy_optimize() -> Any:
     try:
-        return importlib.import_module(module)
+        from scipy import optimize
     except ImportError as error:
-        raise PolicyError(
-            f"this needs {module.split('.')[0]}; install it with: pip install 'kinoise[theory]'"
-        ) from error
+        raise PolicyError(_MISSING.format("scipy")) from error
+    return optimize
+
+
+def _pot() -> Any:
+    try:
+        import ot
+    except ImportError as error:
+        raise PolicyError(_MISSING.format("POT")) from error
+    return ot
+
+
+_MISSING = "this coupling needs {}; install it with: pip install 'kinoise[theory]'"

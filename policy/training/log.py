@@ -1,4 +1,4 @@
-"""Training curves on disk: one JSON line a record always, TensorBoard where it is installed."""
+"""Training curves on disk: one JSON line a record, and a logger that shows them elsewhere."""
 
 from __future__ import annotations
 
@@ -7,36 +7,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .loggers import LoggerFactory, Nothing
+
 
 class TrainingLog:
-    """Appends scalars to `metrics.jsonl` and to TensorBoard event files in one folder.
+    """Appends scalars to `metrics.jsonl` in a run's folder, and to a logger.
 
     Args:
         folder: the run's folder; created.
         resume_at: records after this step are dropped, so that a resumed run has one history.
+        logger: factory of what else shows the curves; None for nothing.
     """
 
-    def __init__(self, folder: Path, resume_at: int = 0) -> None:
+    def __init__(
+        self, folder: Path, resume_at: int = 0, logger: LoggerFactory | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "metrics.jsonl"
         kept = [record for record in read_log(self.path) if record["step"] <= resume_at]
         self.path.write_text("".join(json.dumps(record) + "\n" for record in kept))
         self._file = self.path.open("a")
-        self._board = _tensorboard(folder, resume_at)
+        self._logger = Nothing() if logger is None else logger(folder, resume_at)
 
     def write(self, step: int, **scalars: float) -> None:
         """Record scalars at an optimizer step; readable at once by others."""
         self._file.write(json.dumps({"step": step, **scalars}) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
+        self._logger.write(step, scalars)
 
     def close(self) -> None:
         """Flush and close the files."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        self._logger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -61,11 +63,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return records
-
-
-def _tensorboard(folder: Path, resume_at: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=resume_at + 1)

@@ -13,19 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoints.folder import find_checkpoint, link, read_meta, record_metrics, save_checkpoint
+from ..checkpoints import find_checkpoint, read_config, read_meta, save_checkpoint
+from ..checkpoints.folder import link, record_metrics
 from ..checkpoints.reading import read_tensors
 from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError, unknown_name
-from .interrupt import stop_at_interrupt
+from .feeding import Batch, Feed
+from .interrupt import StopRequest, stop_at_interrupt
+from .lock import run_lock
 from .log import TrainingLog
+from .loggers import LoggerFactory
+from .optimization import autocast, parameter_groups
+from .resuming import differences, pack, unpack
+from .validation import Validation, validate
 
-PRECISIONS = ("auto", "float32", "bfloat16")
-Batch = Mapping[str, Any]
-#: Scores a checkpoint folder, e.g. by rollouts; "success" and "score" choose the best one.
+#: What may choose the best checkpoint, and whether more of it is better.
+MERITS = {"success": 1, "score": 1, "action_error": -1, "validation_loss": -1}
+#: Scores a checkpoint folder, e.g. by rollouts; "success" and "score" may choose the best one.
 Evaluate = Callable[[Path], Mapping[str, float]]
 #: Told of every step: (step, loss or None between logged steps).
 OnStep = Callable[[int, float | None], None]
+#: Steps in a row without a finite gradient after which a training is lost.
+HOPELESS = 50
 
 
 class Trainer:
@@ -34,7 +43,7 @@ class Trainer:
     Args:
         policy: the policy to train, its normaliser fitted.
         config: resolved configuration stored with every checkpoint; its "policy" node rebuilds it.
-        folder: the run's folder: checkpoints, metrics.jsonl, TensorBoard files.
+        folder: the run's folder: checkpoints, metrics.jsonl, files of the logger.
         n_steps: optimizer steps in all.
         learning_rate, betas, weight_decay: AdamW.
         warmup_steps: linear warm-up; then a cosine to zero at n_steps.
@@ -47,9 +56,14 @@ class Trainer:
         log_every: steps between records.
         checkpoint_minutes: wall time between checkpoints.
         evaluate_every: steps between scored checkpoints; 0 scores only the last.
-        best_by: the metric that chooses the best checkpoint, "success" or "score".
+        best_by: the metric that chooses the best checkpoint, a key of `MERITS`; where rollouts do
+            not give it, the error of sampled actions on held-out episodes does.
+        logger: factory of what shows the curves besides metrics.jsonl (see `loggers`).
         rate_factors: factor of a parameter's learning rate by its name, where it is not 1 (see
             `networks.scaling`).
+
+    Raises:
+        PolicyError: a setting out of its range.
     """
 
     def __init__(
@@ -72,20 +86,41 @@ class Trainer:
         checkpoint_minutes: float = 5.0,
         evaluate_every: int = 0,
         best_by: str = "success",
+        logger: LoggerFactory | None = None,
         rate_factors: Mapping[str, float] | None = None,
     ) -> None:
         from diffusers.training_utils import EMAModel
 
-        self.policy, self.config, self.folder = policy, config, Path(folder)
-        self.n_steps, self.learning_rate, self.warmup_steps = n_steps, learning_rate, warmup_steps
-        self.clip_norm, self.accumulation, self.seed = clip_norm, accumulation, seed
-        self.log_every, self.checkpoint_minutes = log_every, checkpoint_minutes
-        self.evaluate_every, self.best_by = evaluate_every, best_by
-        self.device = policy.normalizer.get_buffer("scale:action").device
-        self.autocast = _autocast(precision, self.device)
+        _check_at_least(1, n_steps=n_steps, accumulation=accumulation, log_every=log_every)
+        _check_at_least(0, warmup_steps=warmup_steps, evaluate_every=evaluate_every, seed=seed)
+        _check_at_least(0, weight_decay=weight_decay, checkpoint_minutes=checkpoint_minutes)
+        if not (learning_rate > 0 and clip_norm > 0 and 0 <= ema_decay < 1):
+            raise PolicyError(
+                "learning_rate and clip_norm are above 0, ema_decay lies in [0, 1); got "
+                f"{learning_rate}, {clip_norm} and {ema_decay}"
+            )
+        if best_by not in MERITS:
+            raise unknown_name("metric to choose the best checkpoint", best_by, MERITS)
+
+        self.policy = policy
+        self.config = config
+        self.folder = Path(folder)
+        self.n_steps = n_steps
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+        self.clip_norm = clip_norm
+        self.accumulation = accumulation
+        self.seed = seed
+        self.log_every = log_every
+        self.checkpoint_minutes = checkpoint_minutes
+        self.evaluate_every = evaluate_every
+        self.best_by = best_by
+        self.logger = logger
+        self.device = policy.denoiser.device
+        self.autocast = autocast(precision, self.device)
         self.parameters = dict(policy.named_parameters())
         self.optimizer = torch.optim.AdamW(
-            _groups(self.parameters, rate_factors or {}),
+            parameter_groups(self.parameters, rate_factors or {}),
             lr=learning_rate,
             betas=(betas[0], betas[1]),
             weight_decay=weight_decay,
@@ -101,66 +136,112 @@ class Trainer:
         )
         self.step = 0
         self.best = -math.inf
+        self.skipped = 0
 
     def fit(
         self,
         batches: Callable[[int], Batch],
         *,
         evaluate: Evaluate | None = None,
+        validation: Validation | None = None,
         on_step: OnStep = lambda step, loss: None,
     ) -> Path:
         """Train to `n_steps` and return the last checkpoint's folder.
 
-        Ctrl-C and SIGTERM end the loop after the current step with a checkpoint to resume from;
-        `self.step < self.n_steps` tells.
+        Ctrl-C, SIGTERM, a closed terminal and a reader of the output that left end the loop with a
+        checkpoint to resume from; `self.step < self.n_steps` tells.
 
         Args:
             batches: maps a micro-batch number to {"obs", "action", "mask"}, a pure function.
             evaluate: scores checkpoints; the best is kept as `checkpoints/best`.
+            validation: held-out batches, looked at with every scored checkpoint.
             on_step: progress callback.
-        """
-        self.policy.train()
-        saved = time.monotonic()
-        with TrainingLog(self.folder, self.step) as log, stop_at_interrupt() as stop:
-            while self.step < self.n_steps and not stop.requested:
-                loss, norm = self._train_step(batches)
-                logged = self.step % self.log_every == 0 or self.step == self.n_steps
-                if logged:
-                    group = self.optimizer.param_groups[0]
-                    rate = group["lr"] / group["factor"]
-                    log.write(self.step, loss=loss.item(), grad_norm=norm.item(), lr=rate)
-                on_step(self.step, loss.item() if logged else None)
-                due = self.evaluate_every and self.step % self.evaluate_every == 0
-                if due and self.step < self.n_steps:
-                    self._checkpoint(evaluate, log)
-                    saved = time.monotonic()
-                elif time.monotonic() - saved > 60 * self.checkpoint_minutes:
-                    self._checkpoint(None, log)
-                    saved = time.monotonic()
-            return self._checkpoint(None if stop.requested else evaluate, log)
-
-    def resume(self, path: str | Path) -> None:
-        """Continue exactly where the checkpoint at `path` stopped.
 
         Raises:
-            PolicyError: the checkpoint holds no training state, or not that of this policy.
+            PolicyError: another training writes to the run, or the gradients are no numbers.
+        """
+        self.policy.train()
+        feed = Feed(batches, self.device)
+        with (
+            run_lock(self.folder),
+            TrainingLog(self.folder, self.step, self.logger) as log,
+            stop_at_interrupt() as stop,
+        ):
+            try:
+                self._run(feed, on_step, log, stop, evaluate, validation)
+            except BrokenPipeError:
+                self._checkpoint(log, stop)
+                raise
+            finally:
+                feed.close()
+            if stop.requested:
+                return self._checkpoint(log, stop)
+            return self._checkpoint(log, stop, evaluate, validation)
+
+    def _run(
+        self,
+        feed: Feed,
+        on_step: OnStep,
+        log: TrainingLog,
+        stop: StopRequest,
+        evaluate: Evaluate | None,
+        validation: Validation | None,
+    ) -> None:
+        """Step until the end or a request to stop; write checkpoints as they are due."""
+        saved = time.monotonic()
+        while self.step < self.n_steps and not stop.requested:
+            loss, norm = self._train_step(feed)
+            logged = self.step % self.log_every == 0 or self.step == self.n_steps
+            if logged:
+                self._log(log, loss, norm)
+            on_step(self.step, loss.item() if logged else None)
+
+            scored = self.evaluate_every and self.step % self.evaluate_every == 0
+            if scored and self.step < self.n_steps:
+                self._checkpoint(log, stop, evaluate, validation)
+                saved = time.monotonic()
+            elif time.monotonic() - saved > 60 * self.checkpoint_minutes:
+                self._checkpoint(log, stop)
+                saved = time.monotonic()
+
+    def resume(self, path: str | Path, *, allow_changes: bool = False) -> None:
+        """Continue exactly where the checkpoint at `path` stopped.
+
+        Args:
+            path: a checkpoint, or a run's folder.
+            allow_changes: go on although settings differ from those of the checkpoint.
+
+        Raises:
+            PolicyError: the checkpoint holds no training state, not that of this policy, or was
+                made with other settings.
         """
         folder = find_checkpoint(path)
         if not (folder / "training.safetensors").is_file():
             raise PolicyError(f"'{folder}' holds no training state; it can be run, not resumed")
-        state = read_tensors(folder / "training.safetensors")
+        changed = differences(read_config(folder), self.config)
+        if changed and not allow_changes:
+            raise PolicyError(
+                f"'{folder}' was trained with other settings: {'; '.join(changed[:8])}; give those "
+                "again, or go on with allow_changes=true"
+            )
+
         meta = read_meta(folder)
-        self.step, self.best = int(meta["step"]), float(meta["metrics"].get("best", -math.inf))
-        self.policy.load_state_dict(read_tensors(folder / "policy.safetensors"))
-        self.ema.optimization_step = self.step
-        adam = self.optimizer.state
+        metrics = meta["metrics"]
+        state = read_tensors(folder / "training.safetensors")
+        averaged = read_tensors(folder / "policy.safetensors")
+        unpack(state, self.parameters, self.optimizer, folder)
+        raw = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.policy.load_state_dict(averaged)
         for (name, parameter), shadow in zip(
             self.parameters.items(), self.ema.shadow_params, strict=True
         ):
             shadow.copy_(parameter.detach())  # policy.safetensors holds the average
-            parameter.data.copy_(_take(state, f"weights.{name}", folder))
-            for key in ("exp_avg", "exp_avg_sq", "step"):
-                adam[parameter][key] = _take(state, f"{key}.{name}", folder).to(self.device)
+            parameter.data.copy_(raw[name])
+
+        self.step = int(meta["step"])
+        self.ema.optimization_step = self.step
+        if metrics.get("best_by", self.best_by) == self.best_by:
+            self.best = float(metrics.get("best", -math.inf))
 
     def _rate(self) -> float:
         """Return the learning rate of the coming step: linear warm-up, then a cosine to zero."""
@@ -169,68 +250,122 @@ class Trainer:
         done = (self.step - self.warmup_steps) / max(1, self.n_steps - self.warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def _train_step(self, batches: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
+    def _train_step(self, feed: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate() * group["factor"]
+
         total = torch.zeros((), device=self.device)
         for micro in range(self.accumulation):
             number = self.step * self.accumulation + micro
             # Reseeding at every micro-batch leaves no random state to save.
             torch.manual_seed(self.seed * 1_000_003 + number)
             with self.autocast:
-                loss = self.policy.compute_loss(_to(self.device, batches(number)))
+                loss = self.policy.compute_loss(feed(number))
             (loss / self.accumulation).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / self.accumulation
+
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.clip_norm)
-        self.optimizer.step()
+        self._apply_gradient(norm)
         self.optimizer.zero_grad(set_to_none=True)
-        self.ema.step(self.parameters.values())
         self.step += 1
         return total, norm
 
-    def _checkpoint(self, evaluate: Evaluate | None, log: TrainingLog) -> Path:
-        folder = self._save()
-        # Linked before the rollouts: a kill during them loses nothing.
-        link(folder, "last")
-        if evaluate is not None:
-            metrics = dict(evaluate(folder))
-            log.write(self.step, **{f"eval/{key}": value for key, value in metrics.items()})
-            merit = metrics[self.best_by]
-            better, self.best = merit >= self.best, max(merit, self.best)
-            record_metrics(folder, {**metrics, "best": self.best})
-            if better:
-                link(folder, "best")
-            self.policy.train()
+    def _apply_gradient(self, norm: Tensor) -> None:
+        """Step the optimizer and the average, unless the gradient is no number: then neither."""
+        if bool(norm.isfinite()):
+            self.optimizer.step()
+            self.ema.step(self.parameters.values())
+            self.skipped = 0
+            return
+
+        self.ema.optimization_step += 1
+        self.skipped += 1
+        if self.skipped >= HOPELESS:
+            raise PolicyError(
+                f"the gradient is not finite for {HOPELESS} steps, up to step {self.step}; earlier "
+                "checkpoints are kept: look at the data with `kinoise inspect`, or lower "
+                "trainer.learning_rate"
+            )
+
+    def _log(self, log: TrainingLog, loss: Tensor, norm: Tensor) -> None:
+        group = self.optimizer.param_groups[0]
+        rate = group["lr"] / group["factor"]
+        log.write(self.step, loss=loss.item(), grad_norm=norm.item(), lr=rate)
+
+    def _checkpoint(
+        self,
+        log: TrainingLog,
+        stop: StopRequest,
+        evaluate: Evaluate | None = None,
+        validation: Validation | None = None,
+    ) -> Path:
+        """Write a checkpoint, score it where there is something to score it by, and tidy up."""
+        metrics: dict[str, float] = {}
+        with self._averaged():
+            folder = self._save()
+            # Linked before it is scored: a kill during that loses nothing.
+            link(folder, "last")
+            with stop.abandon():
+                if validation is not None:
+                    metrics |= validate(self.policy, validation(), self.seed)
+                if evaluate is not None:
+                    metrics |= evaluate(folder)
+
+        if metrics:
+            names = {"success": "eval/success", "score": "eval/score"}
+            log.write(self.step, **{names.get(key, key): value for key, value in metrics.items()})
+            self._keep_best(folder, metrics)
         self._prune()
         return folder
 
+    def _keep_best(self, folder: Path, metrics: Mapping[str, float]) -> None:
+        """Link a scored checkpoint as the best one if none before was better."""
+        by = self.best_by if self.best_by in metrics else "action_error"
+        if by not in metrics or not math.isfinite(metrics[by]):
+            record_metrics(folder, metrics)
+            return
+
+        merit = MERITS[by] * metrics[by]
+        better = merit >= self.best
+        self.best = max(merit, self.best)
+        record_metrics(folder, {**metrics, "best": self.best, "best_by": self.best_by})
+        if better:
+            link(folder, "best")
+
     def _save(self) -> Path:
-        state = {f"weights.{name}": value for name, value in self.parameters.items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state[parameter].items():
-                state[f"{key}.{name}"] = value
-        raw = {key: value.detach().clone() for key, value in state.items()}
-        with self._averaged():
-            return save_checkpoint(
-                self.folder / "checkpoints" / f"step_{self.step:07d}",
-                config=self.config,
-                weights=self.policy.state_dict(),
-                table=self.policy.table,
-                step=self.step,
-                metrics={"best": self.best} if math.isfinite(self.best) else {},
-                training=raw,
+        """Write the averaged weights, which the policy holds now, and the raw ones beside them."""
+        raw = dict(zip(self.parameters, self._raw, strict=True))
+        weights = self.policy.state_dict()
+        spoilt = [key for key, value in weights.items() if not bool(value.isfinite().all())]
+        if spoilt:
+            raise PolicyError(
+                f"the weights are no numbers at step {self.step} ('{spoilt[0]}'); earlier "
+                "checkpoints are kept: lower trainer.learning_rate"
             )
+        best = {"best": self.best, "best_by": self.best_by} if math.isfinite(self.best) else {}
+        return save_checkpoint(
+            self.folder / "checkpoints" / f"step_{self.step:07d}",
+            config=self.config,
+            weights=weights,
+            table=self.policy.table,
+            step=self.step,
+            metrics=best,
+            training=pack(self.parameters, self.optimizer, raw),
+        )
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Hold the averaged weights in the policy, ready to run, then put the raw ones back."""
-        self.ema.store(self.parameters.values())
+        self._raw = [value.detach().clone() for value in self.parameters.values()]
         self.ema.copy_to(self.parameters.values())
         self.policy.eval()
         try:
             yield
         finally:
-            self.ema.restore(self.parameters.values())
+            with torch.no_grad():
+                for parameter, raw in zip(self.parameters.values(), self._raw, strict=True):
+                    parameter.copy_(raw)
+            self._raw = []
             self.policy.train()
 
     def _prune(self) -> None:
@@ -242,33 +377,7 @@ class Trainer:
                 shutil.rmtree(old)
 
 
-def _groups(
-    parameters: Mapping[str, torch.nn.Parameter], factors: Mapping[str, float]
-) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: parameters that share a factor of the learning rate."""
-    groups: dict[float, list[torch.nn.Parameter]] = {}
-    for name, parameter in parameters.items():
-        groups.setdefault(factors.get(name, 1.0), []).append(parameter)
-    return [{"params": group, "factor": factor} for factor, group in groups.items()]
-
-
-def _autocast(precision: str, device: torch.device) -> torch.autocast:
-    if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
-    if precision == "auto":
-        native = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-        precision = "bfloat16" if native else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def _to(device: torch.device, batch: Any) -> Any:
-    """Return the batch with its tensors on the device."""
-    if isinstance(batch, Mapping):
-        return {key: _to(device, value) for key, value in batch.items()}
-    return batch.to(device)
-
-
-def _take(state: Mapping[str, Tensor], key: str, folder: Path) -> Tensor:
-    if key not in state:
-        raise PolicyError(f"'{folder}' was trained with another network: it lacks '{key}'")
-    return state[key]
+def _check_at_least(least: int, **settings: float) -> None:
+    for name, value in settings.items():
+        if isinstance(value, (bool, str)) or not least <= value < math.inf:
+            raise PolicyError(f"trainer.{name} is a number of at least {least}; got {value!r}")

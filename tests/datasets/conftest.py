@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 # A busy machine is no failure.
 settings.register_profile("kinoise", deadline=None)

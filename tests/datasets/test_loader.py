@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.loader import Loaders, load_windows
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 
 MakeBuffer = Callable[..., ReplayBuffer]
 SIZES = {"n_obs_steps": 2, "horizon": 6, "n_action_steps": 3, "batch_size": 8}
@@ -82,10 +83,41 @@ def test_an_epoch_visits_every_window_once_but_for_the_declared_rest(
     )
 
 
-def test_in_order_serves_every_window_exactly_once(make_buffer: MakeBuffer) -> None:
-    loader = load(make_buffer([20, 30])).train
-    batches = list(loader.in_order())
-    assert [len(batch["action"]) for batch in batches] == [8, 8, 8, 8, 8, 6]
+def test_a_pass_serves_every_validation_window_once_and_the_same_way_each_time(
+    make_buffer: MakeBuffer,
+) -> None:
+    symmetry = {"state": (-np.eye(3), np.zeros(3)), "action": (-np.eye(2), np.zeros(2))}
+    options = {"validation_fraction": 0.4, "split_seed": 2, "symmetry": symmetry}
+    loaders = load(make_buffer([20, 30, 15, 9, 40]), **options)
+    validation = loaders.validation
+    assert validation is not None
+    batches = list(validation.batches())
+    count = len(validation.windows)
+    assert [len(batch["action"]) for batch in batches] == [8] * (count // 8) + [count % 8]
+    served = torch.cat([batch["action"] for batch in batches])
+    rows = validation.windows.action_rows()
+    assert torch.equal(served, validation.steps["action"][torch.from_numpy(rows)])
+    for batch, again in zip(batches, validation.batches(), strict=True):
+        assert_equal(batch, again)
+
+
+def test_a_validation_set_smaller_than_a_batch_is_served_too(make_buffer: MakeBuffer) -> None:
+    loaders = load(make_buffer([60, 6]), validation_fraction=0.1, split_seed=2, batch_size=40)
+    assert loaders.validation_episodes.tolist() == [1]
+    assert loaders.validation is not None
+    (batch,) = loaders.validation.batches()
+    assert len(batch["action"]) == len(loaders.validation.windows) == 4
+
+
+def test_the_loader_knows_the_episodes_that_it_shows_for_the_normaliser(
+    make_buffer: MakeBuffer,
+) -> None:
+    buffer = make_buffer([20, 30, 1, 25, 40, 22])
+    loaders = load(buffer, n_episodes=5, validation_fraction=0.25)
+    shown = set(loaders.train.windows.episodes.tolist())
+    assert shown == set(loaders.train_episodes.tolist()) - {2}  # too short for a window
+    assert shown.isdisjoint(loaders.validation_episodes.tolist())
+    assert 5 not in shown
 
 
 def test_validation_windows_come_from_other_episodes_over_the_same_tensors(
@@ -144,8 +176,25 @@ def test_float_pictures_with_whole_numbers_become_bytes_and_others_are_refused(
         ({"batch_size": 100}, "46 windows"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"last_batch": "keep"}, "unknown last_batch"),
-        ({"n_episodes": 3}, "give 1 to 2"),
+        ({"batch_size": 2.5}, "batch_size is 2.5"),
+        ({"batch_size": "many"}, "batch_size is 'many'"),
+        ({"batch_size": 10**12, "last_batch": "wrap"}, "lower the horizon or the batch size"),
+        ({"horizon": 10**8, "pad_after": 10**8}, "lower the horizon or the batch size"),
+        ({"horizon": 10**30, "pad_after": 10**30}, "horizon is 1000"),
+        ({"horizon": "long"}, "horizon is 'long'"),
+        ({"n_episodes": 3}, "n_episodes is 3; give a whole number from 1 to 2"),
+        ({"n_episodes": 0}, "n_episodes is 0"),
+        ({"n_episodes": -1}, "n_episodes is -1"),
+        ({"n_episodes": "abc"}, "n_episodes is 'abc'"),
+        ({"n_episodes": True}, "n_episodes is True"),
+        ({"n_episodes": 1, "validation_fraction": 0.5}, "cannot divide 1 episode"),
         ({"validation_fraction": 1.0}, "give 0 <= it < 1"),
+        ({"validation_fraction": -1}, "give 0 <= it < 1"),
+        ({"validation_fraction": float("nan")}, "give 0 <= it < 1"),
+        ({"validation_fraction": "half"}, "give 0 <= it < 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 1 << 64}, "seed is 18446744073709551616"),
+        ({"split_seed": -1, "validation_fraction": 0.5}, "seed of the split is -1"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(
@@ -154,6 +203,29 @@ def test_wrong_options_are_told_in_one_line(
     with pytest.raises(DatasetError, match=fault) as caught:
         load(make_buffer([20, 30]), **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_numbers_that_would_spoil_every_weight_are_refused(
+    make_buffer: MakeBuffer, value: float
+) -> None:
+    path = make_buffer([20, 30]).path
+    zarr.open_group(str(path), mode="r+")["data/action"][25, 1] = value
+    with pytest.raises(DatasetError, match="'action' holds NaN.* at step 25; `kinoise inspect`"):
+        load(path)
+
+
+def test_episodes_shorter_than_the_history_are_padded_or_told(make_buffer: MakeBuffer) -> None:
+    sizes = {"n_obs_steps": 4, "horizon": 8, "n_action_steps": 4, "batch_size": 1}
+    with pytest.raises(DatasetError, match="the longest of 2 has 2; lower the horizon"):
+        load(make_buffer([1, 2], name="short.zarr"), **sizes, pad_after=0)
+    padded = load(make_buffer([1, 2], name="padded.zarr"), **sizes, pad_after=7).train
+    assert torch.isfinite(padded.batch(0)["action"]).all()
+
+
+def test_validation_episodes_that_are_too_short_are_named_as_such(make_buffer: MakeBuffer) -> None:
+    with pytest.raises(DatasetError, match="set aside for validation, no episode is long enough"):
+        load(make_buffer([60, 1]), validation_fraction=0.1, split_seed=2)
 
 
 def test_an_empty_data_set_is_told_in_one_line(tmp_path: Path) -> None:

@@ -47,17 +47,13 @@ def test_the_choice_is_a_function_of_seed_and_step() -> None:
     assert torch.equal(first.batch(5)["action"], again.batch(5)["action"])
 
 
-def test_statistics_cover_the_images_too() -> None:
+def test_the_exact_image_is_that_of_the_batches_but_for_rounding() -> None:
     loader = _loader(True)
     assert loader.symmetry is not None
-    x = loader.steps["x"].numpy()
-    stats = loader.symmetry.both(
-        {"x": {"min": x.min(0)}, "free": {"min": np.zeros(3)}}, loader.steps
-    )
-    np.testing.assert_allclose(
-        stats["x"]["max"][0], max(x[:, 0].max(), 10 - x[:, 0].min()), rtol=1e-6
-    )
-    assert stats["free"] == {"min": pytest.approx(np.zeros(3))}
+    x = loader.steps["x"]
+    exact = loader.symmetry.image("x", x.numpy())
+    assert exact.dtype == np.float64
+    np.testing.assert_allclose(exact, loader.symmetry("x", x), rtol=1e-6, atol=1e-6)
 
 
 def test_a_symmetry_of_another_size_is_refused() -> None:

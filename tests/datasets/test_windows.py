@@ -122,7 +122,9 @@ def test_windows_never_leave_their_episode() -> None:
 @pytest.mark.parametrize(
     ("sizes", "fault"),
     [
-        ({"n_obs_steps": 0}, "at least 1"),
+        ({"n_obs_steps": 0}, "n_obs_steps is 0; give a whole number"),
+        ({"horizon": -4}, "horizon is -4"),
+        ({"n_action_steps": 1.5}, "n_action_steps is 1.5"),
         ({"n_action_steps": 16}, "it must be at least 17"),
         ({"padding": "reapeat"}, "did you mean 'repeat'"),
         ({"horizon": 60}, "the longest of 1 has 20"),

@@ -10,7 +10,7 @@ from registry import every_path
 from kinoise.policy.build import build
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.guidance.estimate import Estimate
-from kinoise.policy.paths import Path
+from kinoise.policy.paths import LinearFlow, Path
 from kinoise.policy.sampling.grids import UniformTime
 from kinoise.policy.sampling.registry import SOLVERS
 from kinoise.policy.sampling.sampler import Sampler
@@ -56,10 +56,27 @@ def test_a_solver_that_jumps_is_refused_where_the_network_predicts_means(solver:
         policy.set_sampler(Sampler(solver, 3, UniformTime()))
 
 
+@pytest.mark.parametrize("solver", ["heun", "pndm"])
+def test_a_grid_on_which_a_solver_magnifies_every_error_is_refused(solver: str) -> None:
+    with pytest.raises(PolicyError, match="multiply the network's errors by"):
+        tiny.policy().set_sampler(Sampler(solver, 2, UniformTime()))
+
+
+@pytest.mark.parametrize("solver", [name for name, s in SOLVERS.items() if s.order is not None])
+def test_the_last_row_of_every_deterministic_solver_is_its_last_estimate(solver: str) -> None:
+    """Only then does a clamp or a projection of every estimate hold for the chunk."""
+    for n in (1, 2, 5, 20):
+        table = Sampler(solver, n, UniformTime(0.98)).table(LinearFlow())
+        last = torch.zeros(table.n_evaluations, dtype=torch.float64)
+        last[-1] = 1
+        torch.testing.assert_close(table.estimate[-1], last, atol=1e-9, rtol=0)
+        assert abs(table.init[-1]) < 1e-9
+
+
 @pytest.mark.parametrize("solver", [name for name, s in SOLVERS.items() if not s.jumps])
 def test_every_solver_samples_the_same_policy(solver: str) -> None:
     policy = tiny.policy().eval()
-    policy.set_sampler(Sampler(solver, 3, UniformTime()))
+    policy.set_sampler(Sampler(solver, 3, UniformTime(0.98)))
     assert torch.isfinite(policy.sample(tiny.batch(0)["obs"])).all()
 
 

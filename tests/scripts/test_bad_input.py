@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 from kinoise.scripts.cli import main
 
 

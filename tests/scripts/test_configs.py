@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from kinoise.policy.build import build
-from kinoise.scripts import assembly, catalogue
+from kinoise.scripts import assembly, catalogue, tasks
 from kinoise.scripts.composing import compose
 from kinoise.scripts.verbs import VERBS
 
@@ -33,6 +32,12 @@ COMPANIONS = {
     "score": ["policy.sampler.grid.start=0.99"],
     # Its teacher is a checkpoint; tests/policy/training/test_couplings.py trains one.
     "reflow": ["policy.coupling=null"],
+    # The shipped limits are those of a task whose actions have two dimensions, as here.
+    "forbidden_disc": ["limits=push_t"],
+    "joint_limits": ["limits=push_t"],
+    "max_step": ["limits=push_t"],
+    "outside_disc": ["limits=push_t"],
+    "workspace": ["limits=push_t"],
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
 
@@ -57,12 +62,13 @@ def test_every_option_of_a_slot_builds_a_policy_that_trains_and_samples(
 
 @pytest.mark.parametrize("task", GROUPS["task"])
 def test_every_task_makes_its_environment_and_expert(task: str) -> None:
-    cfg = compose("collect", [f"task={task}"])
-    shapes = assembly.env_shapes(cfg)
+    settings = tasks.task_of(compose("collect", [f"task={task}"]))
+    shapes = tasks.env_shapes(settings)
     assert shapes is not None
-    assert set(cfg.task.obs_keys) <= set(shapes)
-    if cfg.task.expert is not None:
-        assert callable(instantiate(cfg.task.expert)())
+    assert set(settings.obs_keys) <= set(shapes)
+    assert settings.spec is not None
+    if settings.spec.expert is not None:
+        assert callable(settings.spec.expert())
 
 
 @pytest.mark.parametrize("experiment", GROUPS["experiment"])

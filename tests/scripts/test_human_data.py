@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import zarr
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
-from kinoise.envs import geometry
+from kinoise.datasets.storage import ReplayBuffer
 from kinoise.envs.suites.gym_pusht import GymPushT, replay
+from kinoise.envs.tasks.push_t import geometry
 from kinoise.scripts.cli import main
 
 SOURCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "pusht_human.zarr"

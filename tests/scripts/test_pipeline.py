@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from kinoise.datasets.replay_buffer import ReplayBuffer
+from kinoise.datasets.storage import ReplayBuffer
 from kinoise.policy.checkpoints import load_policy, read_meta
+from kinoise.scripts import assembly
 from kinoise.scripts.cli import main
 
 #: A network and a schedule that train in a second.
@@ -25,6 +27,10 @@ SMALL = [
     "data.batch_size=16",
     "n_threads=1",
 ]
+
+
+#: Sizes of PickPlace's observations.
+PICK_PLACE = {"ee_pos": 3, "ee_rot": 2, "gripper": 1, "cube_pos": 3, "cube_rot": 2, "goal_pos": 2}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,17 @@ def test_appending_continues_the_seeds(data: Path, tmp_path: Path) -> None:
     a, b = ReplayBuffer.open(grown), ReplayBuffer.open(whole)
     assert np.array_equal(a.read("action"), b.read("action"))
     assert a.episode_ends.tolist() == b.episode_ends.tolist()
+
+
+def test_a_controller_leaves_training_its_threads(run: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        controller = assembly.load_controller(str(run))
+        controller([{key: np.zeros(n, np.float32) for key, n in PICK_PLACE.items()}], [0], [0])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_training_leaves_a_scored_checkpoint_and_curves(run: Path) -> None:
@@ -191,7 +208,7 @@ def _wait_for(path: Path, seconds: float = 60.0) -> None:
 
 def test_an_image_policy_goes_the_same_way(tmp_path: Path) -> None:
     data, run = tmp_path / "data.zarr", tmp_path / "run"
-    task = ["task=pick_place_image", "task.env.image_size=64"]
+    task = ["task=pick_place_image", "task.env_kwargs.image_size=64"]
     assert main(["collect", *task, f"out={data}", "n_episodes=1", "n_workers=0"]) == 0
     assert ReplayBuffer.open(data)["image_front"].dtype == np.uint8
     small = ["policy.encoder.image.width=8", "data.batch_size=4", "trainer.n_steps=2"]

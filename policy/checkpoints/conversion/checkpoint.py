@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...build import build
 from ...errors import PolicyError
-from ..folder import read_tensors
+from ..reading import read_tensors
 from .source import Source
 from .transformer import convert_transformer
 from .unet import convert_unet

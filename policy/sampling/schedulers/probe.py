@@ -97,6 +97,8 @@ class Scheduler:
         language: how it is told an x_0 estimate.
         construct: makes it from its class and settings.
         jumps: True if it expects jumps along the ODE to the data (a consistency model), not means.
+        extrapolates: True if its last step mixes earlier estimates; ours ends in the last x_0
+            estimate all the same, which alone a clamp or a projection has seen whole.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Scheduler:
     language: Language = sample
     construct: Callable[[Any, dict[str, Any]], Any] = _construct
     jumps: bool = False
+    extrapolates: bool = False
 
     def build(self, angles: Tensor, **options: Any) -> tuple[Any, Tensor]:
         """Return a fresh scheduler that visits the decreasing `angles` `[n]`, and its levels.
@@ -173,6 +176,8 @@ class Scheduler:
                 rows.append(state.flatten())
         if n > n_steps:
             rows.append(unit[n])
+        elif self.extrapolates:
+            rows[-1] = unit[n]
         return torch.stack(rows)
 
 

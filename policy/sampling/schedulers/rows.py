@@ -193,6 +193,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         4,
         _SAMPLE,
         ("order",),
+        extrapolates=True,
     ),
     "pndm": Scheduler(
         "PNDMScheduler",
@@ -202,6 +203,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         2,
         {"skip_prk_steps": True, "set_alpha_to_one": True, "timestep_spacing": "trailing"},
         language=epsilon,
+        extrapolates=True,
     ),
     "ipndm": Scheduler(
         "IPNDMScheduler",
@@ -210,6 +212,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         "Zhang & Chen 2023, iPNDM of order 4",
         2,
         language=v_prediction,
+        extrapolates=True,
     ),
     "lcm": Scheduler(
         "LCMScheduler",

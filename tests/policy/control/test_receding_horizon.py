@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -42,9 +43,9 @@ def _broken(
 
 
 def _act(controller: RecedingHorizonController, values: list[float], step: int) -> list[float]:
-    obs = {"x": np.array(values, np.float32)[:, None]}
-    seeds = np.arange(len(values), dtype=np.int64)
-    return controller(obs, seeds, np.full(len(values), step))[:, 0].tolist()
+    observations = [{"x": np.array([value], np.float32)} for value in values]
+    seeds = list(range(len(values)))
+    return controller(observations, seeds, [step] * len(values))[:, 0].tolist()
 
 
 def test_it_executes_n_action_steps_of_a_chunk_then_replans() -> None:
@@ -72,7 +73,7 @@ def test_the_window_holds_the_latest_observations_and_repeats_the_first() -> Non
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
 def test_each_episode_has_its_own_noise_whatever_the_batch(batch_size: int) -> None:
     sample = Recorder()
-    controller = RecedingHorizonController(sample, 1, 8, batch_size)
+    controller = RecedingHorizonController(sample, 1, 8, batch_size=batch_size)
     _act(controller, [0.0] * 5, 0)
     mine = [sample.noise[i] for i in range(5)]
     expected = [float(torch.randn(1, generator=torch.Generator().manual_seed(s))) for s in range(5)]
@@ -104,11 +105,32 @@ def test_actions_that_are_not_finite_stop_the_controller() -> None:
 def test_it_hands_on_the_chunk_in_execution_and_nothing_where_an_episode_begins() -> None:
     sample = Recorder()
     controller = RecedingHorizonController(sample, n_obs_steps=1, n_action_steps=2, batch_size=2)
-    obs, seeds = {"x": np.zeros((2, 1), np.float32)}, np.arange(2, dtype=np.int64)
+    observations = [{"x": np.zeros(1, np.float32)}] * 2
     for steps in ([0, 0], [1, 1], [2, 0]):  # the second episode begins anew
-        controller(obs, seeds, np.array(steps))
+        controller(observations, [0, 1], steps)
     first, second = sample.previous
     assert first is None
     assert second is not None
     assert second[0].flatten().tolist() == list(range(8))
     assert second[1].isnan().all()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_number_of_threads_is_set_for_a_sample_and_no_longer(fails: bool) -> None:
+    seen: list[int] = []
+
+    def sample(
+        obs: Mapping[str, Tensor], generator: Sequence[torch.Generator], *, previous: Tensor | None
+    ) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return torch.full((1, 4, 2), np.nan if fails else 0.0)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(PolicyError) if fails else nullcontext():
+            _act(RecedingHorizonController(sample, 1, 2), [0.0], 0)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1]

@@ -83,10 +83,16 @@ def test_a_table_equals_its_scheduler_step_by_step(name: str) -> None:
             lengths = torch.hypot(path.alpha(table.t), path.sigma(table.t))
             walked[:-1] /= lengths.view(-1, 1, 1, 1)
             scale = states.flatten(1).abs().amax(1).clamp(min=1).view(-1, 1, 1, 1)
+            if solver.extrapolates:  # ours ends in the last estimate instead
+                assert torch.equal(walked[-1], estimates[len(walked) - 2])
+                walked, states, scale = walked[:-1], states[:-1], scale[:-1]
             assert ((walked - states).abs() < 1e-5 * scale).all(), (n, along)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "ddim", "flow_euler", *LISTS])
+@pytest.mark.parametrize(
+    "name",
+    ["ddpm", "ddim", "flow_euler", *[name for name in LISTS if not SCHEDULERS[name].extrapolates]],
+)
 def test_a_table_equals_the_scheduler_as_diffusers_itself_sets_it_up(name: str) -> None:
     """Not our grid in their scheduler, but their own grid, driven as their pipelines do."""
     for n in (2, 5, 10):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
 from kinoise.policy.build import build
-from kinoise.policy.checkpoints.folder import save_checkpoint
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.training.couplings import Hungarian, Reflow, Sinkhorn
+from kinoise.policy.training.couplings import (
+    Coupling,
+    Hungarian,
+    Reflow,
+    Sinkhorn,
+    transport_cost,
+)
 
 
 def _batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,39 +72,70 @@ def test_sinkhorn_tends_to_the_optimal_coupling_and_draws_from_the_given_noise()
     assert _cost(sample, paired) < 1.1 * best
 
 
-def test_reflow_pairs_the_noise_with_the_teachers_own_chunk(tmp_path: Path) -> None:
+def test_a_coupling_moves_noise_at_its_default_settings() -> None:
+    """Observations that all differ: with a fixed weight of 10 hardly any noise changed hands."""
+    generator = torch.Generator().manual_seed(0)
+    sample = 0.3 * torch.randn(256, 16, 2, generator=generator)
+    noise = torch.randn(256, 16, 2, generator=generator)
+    obs = {"state": torch.randn(256, 2, 5, generator=generator)}
+    paired = Hungarian()(sample, noise, obs)[1]
+    moved = (paired != noise).flatten(1).any(1).float().mean()
+    assert 0.3 < moved < 0.99
+    assert _cost(sample, paired) < _cost(sample, noise)
+
+
+@pytest.mark.parametrize("candidates", [0.003, 0.01, 0.1])
+def test_the_weight_leaves_as_many_cheaper_noises_as_are_asked_for(candidates: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    sample = torch.randn(128, 4, 2, generator=generator)
+    noise = torch.randn(128, 4, 2, generator=generator)
+    obs = {"state": torch.randn(128, 2, 3, generator=generator)}
+    cost = transport_cost(sample, noise, obs, None, candidates)
+    cheaper = (cost < cost.diagonal()[:, None]).float().sum() / (128 * 127)
+    assert cheaper == pytest.approx(candidates, abs=1e-3)
+
+
+@pytest.mark.parametrize("coupling", [Hungarian(), Sinkhorn(), Hungarian(10.0)])
+def test_a_batch_of_one_keeps_its_noise(coupling: Coupling) -> None:
+    sample, noise = _batch()
+    obs = {"state": torch.randn(1, 2, 3)}
+    assert torch.equal(coupling(sample[:1], noise[:1], obs)[1], noise[:1])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"condition_weight": -1.0}, {"candidates": 0.0}, {"candidates": 2.0}]
+)
+def test_weights_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(PolicyError, match="condition_weight"):
+        Hungarian(**settings)
+
+
+def test_reflow_pairs_the_noise_with_the_teachers_own_chunk() -> None:
     teacher = tiny.policy().eval()
-    folder = save_checkpoint(
-        tmp_path / "teacher",
-        config={"policy": tiny.node()},
-        weights=teacher.state_dict(),
-        table=teacher.table,
-    )
     batch = tiny.batch(0)
     noise = torch.randn(16, 8, 2)
-    chunk, same = Reflow(str(folder))(torch.zeros(16, 8, 2), noise, batch["obs"])
+    coupling = Reflow("runs/teacher").taught_by(teacher)
+    chunk, same = coupling(torch.zeros(16, 8, 2), noise, batch["obs"])
     assert same is noise
     torch.testing.assert_close(chunk, teacher.transport(batch["obs"], noise))
 
 
-def test_reflow_refuses_a_teacher_that_draws_fresh_noise(tmp_path: Path) -> None:
+def test_reflow_refuses_a_teacher_that_draws_fresh_noise() -> None:
     node = tiny.node(sampler={"_target_": "kinoise.policy.sampling.Sampler", "solver": "ddpm"})
-    teacher = tiny.randomised(build(node)).eval()
-    folder = save_checkpoint(
-        tmp_path / "teacher",
-        config={"policy": node},
-        weights=teacher.state_dict(),
-        table=teacher.table,
-    )
     with pytest.raises(PolicyError, match="deterministic teacher"):
-        Reflow(str(folder))(torch.zeros(16, 8, 2), torch.randn(16, 8, 2), tiny.batch(0)["obs"])
+        Reflow("runs/teacher").taught_by(tiny.randomised(build(node)))
+
+
+def test_reflow_says_that_it_has_no_teacher() -> None:
+    with pytest.raises(PolicyError, match="not been handed its teacher 'runs/teacher'"):
+        Reflow("runs/teacher")(torch.zeros(16, 8, 2), torch.randn(16, 8, 2), {})
 
 
 @pytest.mark.parametrize("coupling", ["hungarian", "sinkhorn"])
 def test_a_missing_library_is_named_with_its_extra(
     coupling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "ot", None)
     sample, noise = _batch()
     with pytest.raises(PolicyError, match=r"kinoise\[theory\]"):

@@ -35,10 +35,10 @@ def _interrupted_at(step: int) -> Any:
     return on_step
 
 
-ROOM = "kinoise.policy"
+ROOM = "kinoise.policy.training"
 #: Policies that learn more than a network: a noise schedule, a weight of every noise level.
 VDM = tiny.node(
-    path={"_target_": f"{ROOM}.paths.LearnedGamma", "gamma_min": -8.0},
+    path={"_target_": "kinoise.policy.paths.LearnedGamma", "gamma_min": -8.0},
     objective={"_target_": f"{ROOM}.objectives.VariationalBound", "target": "epsilon"},
 )
 UNCERTAIN = tiny.node(
@@ -145,7 +145,11 @@ def test_a_checkpoint_is_the_last_one_before_its_rollouts_begin(tmp_path: Path) 
         return {"success": 1.0}
 
     _trainer(tmp_path, tiny.node(), n_steps=4).fit(tiny.batch, evaluate=evaluate)
-    assert read_meta(tmp_path)["metrics"] == {"success": 1.0, "best": 1.0}
+    assert read_meta(tmp_path)["metrics"] == {
+        "success": 1.0,
+        "best": 1.0,
+        "best_by": "success",
+    }
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero(tmp_path: Path) -> None:
