@@ -17,7 +17,7 @@ _CHANNELS_PER_GROUP = 16
 
 
 class ImageEncoder(Encoder):
-    """One residual network for each camera, as in Diffusion Policy (2303.04137, section 3.2).
+    """One residual network for each camera, as in Diffusion Policy (Chi et al. 2023, section 3.2).
 
     An image is cropped (at random in training, in the centre in evaluation), scaled to [-1, 1],
     and reduced to the expected positions of `n_keypoints` learned features. GroupNorm, because
@@ -121,7 +121,10 @@ def _camera(feature_dim: int, width: int, n_keypoints: int) -> nn.Sequential:
 
 
 def resnet18(width: int = 64) -> nn.Sequential:
-    """ResNet-18's trunk (1512.03385) with GroupNorm: `[N, 3, h, w]` to `[N, 8 width, h/32, w/32]`.
+    """The trunk of ResNet-18 (He et al. 2016) with GroupNorm.
+
+    Maps `[N, 3, h, w]` to `[N, 8 width, h/32, w/32]`.
+
 
     Each of the four stages has two residual blocks; all but the first stage halve the image and
     double the channels.
@@ -167,7 +170,7 @@ class ResidualBlock2d(nn.Module):
 
 
 class SpatialSoftmax(nn.Module):
-    """Expected position of each of K learned features (Deep Spatial Autoencoders, 1509.06113).
+    """Expected position of each of K learned features (Finn et al. 2016).
 
     Args:
         in_dim: channels C of the feature map.

@@ -1,4 +1,4 @@
-"""Multi-head attention, and pre-norm transformer blocks with nothing but tokens (1706.03762)."""
+"""Multi-head attention and pre-norm blocks of nothing but tokens (Vaswani et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional U-Net over the time axis of a chunk (Diffusion Policy, 2303.04137)."""
+"""Conditional U-Net over the time axis of a chunk (Diffusion Policy, Chi et al. 2023)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualConvBlock(nn.Module):
-    """Two ConvBlocks with FiLM between them (scale and bias per channel, 1709.07871)."""
+    """Two ConvBlocks with FiLM between them (scale and bias per channel, Perez et al. 2018)."""
 
     def __init__(self, in_dim: int, out_dim: int, kernel_size: int, n_groups: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Diffusion transformer over the tokens of a chunk, adaLN-Zero (Peebles & Xie, 2212.09748)."""
+"""Diffusion transformer over the tokens of a chunk, adaLN-Zero (Peebles & Xie 2023)."""
 
 from __future__ import annotations
 

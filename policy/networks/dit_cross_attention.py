@@ -1,4 +1,4 @@
-"""DiT with cross-attention to the observations (Peebles & Xie, 2212.09748, section 3.2)."""
+"""DiT with cross-attention to the observations (Peebles & Xie 2023, section 3.2)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class CrossAttentionDiT(Backbone):
     """DiT that is modulated by the time and attends to the steps of the observation history.
 
     Each step is a token, whose keys and values for all blocks are computed once a chunk. Time
-    acts through adaLN-Zero, as in PixArt-alpha (2310.00426): a memory that does not depend on it
-    holds for all evaluations. `Transformer` with `causal=False` has the time in the memory.
+    acts through adaLN-Zero, as in PixArt-alpha (Chen et al. 2024c): a memory that does not depend
+    on it holds for all evaluations. `Transformer` with `causal=False` has the time in the memory.
 
     Args:
         action_dim: Da.

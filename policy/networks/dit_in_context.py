@@ -1,4 +1,4 @@
-"""DiT with in-context conditioning (Peebles & Xie, 2212.09748, section 3.2)."""
+"""DiT with in-context conditioning (Peebles & Xie 2023, section 3.2)."""
 
 from __future__ import annotations
 

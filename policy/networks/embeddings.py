@@ -21,7 +21,7 @@ def sinusoidal_embedding(t: Tensor, dim: int, scale: float = TIME_SCALE) -> Tens
     """Sines, then cosines, of `scale * t` at dim/2 frequencies: `[...]` to `[..., dim]`.
 
     Computed in float32 (float64 if t is), whatever autocast says: bfloat16 has 8 bits, and the
-    phases reach 1000 radians. Frequencies as in Diffusion Policy (2303.04137), dim even, >= 4.
+    phases reach 1000 radians. Frequencies as in Diffusion Policy (Chi et al. 2023), dim even, >= 4.
     """
     dtype = torch.promote_types(t.dtype, torch.float32)
     steps = torch.arange(dim // 2, dtype=dtype, device=t.device)

@@ -1,4 +1,4 @@
-"""MLP-Mixer over the tokens of a chunk and their channels (Tolstikhin et al., 2105.01601)."""
+"""MLP-Mixer over the tokens of a chunk and their channels (Tolstikhin et al. 2021)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ BLOCK_IDENTITY = (0.0, 1.0, 0.0) * 2
 
 
 class ModulatedTokens(Backbone):
-    """adaLN-Zero (DiT, 2212.09748): time and observation only shift, scale and gate the blocks.
+    """adaLN-Zero (Peebles & Xie 2023): time and observation only shift, scale and gate the blocks.
 
     DiT modulates by Linear(SiLU(e_t + e_cond)); here it is Linear(SiLU(e_t)) +
     Linear(SiLU(e_cond)), so that the two parts are computed apart, for all blocks at once, and one

@@ -1,4 +1,4 @@
-"""adaLN modulations in two parts, of time and of observation (DiT, 2212.09748)."""
+"""adaLN modulations in two parts, of time and of observation (Peebles & Xie 2023)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _linear(x: Tensor, layer: nn.Module | None) -> Tensor:
 
 
 class ResidualMLP(Backbone):
-    """Pre-norm residual perceptron with adaLN-Zero modulation (DiT, 2212.09748) on whole chunks.
+    """Pre-norm residual perceptron with adaLN-Zero modulation (Peebles & Xie 2023) on whole chunks.
 
     The smallest network that suffices for state observations: one evaluation for one robot is
     `2 depth + 2` matrix-vector products. Everything that depends on the time or the observation

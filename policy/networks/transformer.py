@@ -1,4 +1,4 @@
-"""Diffusion Policy's transformer: a causal decoder with cross-attention (2303.04137)."""
+"""Diffusion Policy's transformer: a causal decoder with cross-attention (Chi et al. 2023)."""
 
 from __future__ import annotations
 
