@@ -84,8 +84,9 @@ def mean_interval(
     Weights w_0 ... w_n are drawn uniformly from the simplex. The lower end is a low quantile of
     w_1 x_1 + ... + w_n x_n + w_0 low: one more value is assumed, the worst that can be. The upper
     end is a high quantile with the best one (Gaffke 2005; Learned-Miller & Thomas 2019). For
-    successes and failures this is the interval of Clopper & Pearson 1934. No distribution is known for which it covers less often than it says, while a
-    bootstrap calls a sample of equal values certain.
+    successes and failures this is the interval of Clopper & Pearson 1934. No distribution is known
+    for which it covers less often than it says, while a bootstrap calls a sample of equal values
+    certain.
 
     Args:
         values: the sample.

@@ -125,7 +125,6 @@ def resnet18(width: int = 64) -> nn.Sequential:
 
     Maps `[N, 3, h, w]` to `[N, 8 width, h/32, w/32]`.
 
-
     Each of the four stages has two residual blocks; all but the first stage halve the image and
     double the channels.
     """
