@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import PolicyError
-from .encoder import Encoder, Shapes, is_image
+from .encoder import Encoder, Observations, Shapes, is_image
 
 
 class CompositeEncoder(Encoder):
@@ -33,9 +34,10 @@ class CompositeEncoder(Encoder):
         encoders = [factory(shapes=group) for factory, group in groups if group]
         if not encoders:
             raise PolicyError("the encoder has no observation key to read")
+
         self.encoders = nn.ModuleList(encoders)
         self.output_dim = sum(encoder.output_dim for encoder in encoders)
 
-    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Observations, each `[B, To, ...]`, to `[B, To, Dc]`: state first, then images."""
+    def forward(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
+        """Return the conditions of the encoders side by side: of the state, then of the images."""
         return torch.cat([encoder(obs) for encoder in self.encoders], dim=-1)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+#: The shape of one step's observation for each key, without batch and time.
 Shapes = Mapping[str, tuple[int, ...]]
-"""The shape of one step's observation for each key, without batch and time."""
+#: A history of To observations for each key.
+Observations = Mapping[str, Shaped[Tensor, "B To ..."]]
 
 
 class Encoder(nn.Module, ABC):
@@ -21,10 +24,10 @@ class Encoder(nn.Module, ABC):
     output_dim: int
 
     @abstractmethod
-    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Normalised observations, each `[B, To, ...]`, to the condition `[B, To, Dc]`."""
+    def forward(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
+        """Return the condition that normalised observations give."""
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether an observation of this shape is an image `(h, w, 3)` and not a vector or matrix."""
+    """Return whether an observation of this shape is an image and not a vector or a matrix."""
     return len(shape) == 3

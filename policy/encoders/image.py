@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from ..errors import PolicyError
-from .encoder import Encoder, Shapes, is_image
+from .encoder import Encoder, Observations, Shapes, is_image
 
 #: Pixels of the image a pixel of the trunk's feature map stands for.
 STRIDE = 32
@@ -43,13 +42,10 @@ class ImageEncoder(Encoder):
         crop_fraction: float = 0.9,
     ) -> None:
         super().__init__()
-        if not shapes:
-            raise PolicyError("the image encoder has no observation key to read")
-        for key, shape in shapes.items():
-            if not is_image(shape) or shape[-1] != 3:
-                raise PolicyError(f"image '{key}' has the shape {shape}; it must be (h, w, 3)")
+        _check_shapes(shapes)
         if not 0.0 < crop_fraction <= 1.0:
             raise PolicyError(f"crop_fraction={crop_fraction} must lie in (0, 1]")
+
         self.keys = tuple(shapes)
         self.output_dim = feature_dim * len(shapes)
         self.crops = tuple(
@@ -62,12 +58,13 @@ class ImageEncoder(Encoder):
                 raise PolicyError(
                     f"image '{key}' is too small: a side of its crop {crop} must exceed {STRIDE} px"
                 )
+
         self.cameras = nn.ModuleList(  # a list, for a key may hold a dot
             _camera(feature_dim, width, n_keypoints) for _ in shapes
         )
 
-    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Images, each uint8 `[B, To, h, w, 3]`, to `[B, To, Dc]`.
+    def forward(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
+        """Return the condition that images, each uint8 `[B, To, h, w, 3]`, give.
 
         Raises:
             PolicyError: an image is not uint8.
@@ -78,41 +75,59 @@ class ImageEncoder(Encoder):
             images = obs[key]
             if images.dtype != torch.uint8:
                 raise PolicyError(f"image '{key}' is {images.dtype}; it must be uint8, 0 to 255")
+
             pixels = crop(images, size).flatten(0, 1).permute(0, 3, 1, 2)
-            features.append(camera(_scale(pixels)).unflatten(0, images.shape[:2]))
+            scaled = _scale(pixels, next(camera.parameters()).dtype)
+            features.append(camera(scaled).unflatten(0, images.shape[:2]))
         return torch.cat(features, dim=-1)
 
 
-def random_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut `size` at a uniformly random place from `[B, To, h, w, C]`; `[B, To, *size, C]`.
+def _check_shapes(shapes: Shapes) -> None:
+    """Refuse what is not an image."""
+    if not shapes:
+        raise PolicyError("the image encoder has no observation key to read")
+    for key, shape in shapes.items():
+        if not is_image(shape) or shape[-1] != 3:
+            raise PolicyError(f"image '{key}' has the shape {shape}; it must be (h, w, 3)")
+
+
+def random_crop(
+    images: Shaped[Tensor, "B To h w C"], size: tuple[int, int]
+) -> Shaped[Tensor, "B To {size[0]} {size[1]} C"]:
+    """Cut `size` out of the images, at a uniformly random place of each sample.
 
     All To images of one sample are cut at the same place, so that motion is kept. The places come
     from torch's default generator.
     """
-    (batch, _, height, width, _), device = images.shape, images.device
+    batch, n_steps, height, width, _ = images.shape
+    device = images.device
+
     top = torch.randint(height - size[0] + 1, (batch, 1), device=device)
     left = torch.randint(width - size[1] + 1, (batch, 1), device=device)
+
     rows = (top + torch.arange(size[0], device=device)).view(batch, 1, -1, 1)
     columns = (left + torch.arange(size[1], device=device)).view(batch, 1, 1, -1)
     samples = torch.arange(batch, device=device).view(batch, 1, 1, 1)
-    steps = torch.arange(images.shape[1], device=device).view(1, -1, 1, 1)
+    steps = torch.arange(n_steps, device=device).view(1, -1, 1, 1)
     return images[samples, steps, rows, columns]
 
 
-def centre_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut `size` from the centre of `[B, To, h, w, C]`; `[B, To, *size, C]`."""
+def centre_crop(
+    images: Shaped[Tensor, "B To h w C"], size: tuple[int, int]
+) -> Shaped[Tensor, "B To {size[0]} {size[1]} C"]:
+    """Cut `size` out of the centre of the images."""
     top = (images.shape[2] - size[0]) // 2
     left = (images.shape[3] - size[1]) // 2
     return images[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _scale(pixels: Tensor) -> Tensor:
-    """uint8 0..255 to [-1, 1] in the default floating type."""
-    return pixels.to(torch.get_default_dtype()) / 127.5 - 1.0
+def _scale(pixels: UInt8[Tensor, "N 3 h w"], dtype: torch.dtype) -> Float[Tensor, "N 3 h w"]:
+    """Map 0..255 to [-1, 1]."""
+    return pixels.to(dtype) / 127.5 - 1.0
 
 
 def _camera(feature_dim: int, width: int, n_keypoints: int) -> nn.Sequential:
-    """`[N, 3, h, w]` to `[N, feature_dim]`."""
+    """Make the network that turns `[N, 3, h, w]` into `[N, feature_dim]`."""
     return nn.Sequential(
         resnet18(width),
         SpatialSoftmax(8 * width, n_keypoints),
@@ -121,12 +136,10 @@ def _camera(feature_dim: int, width: int, n_keypoints: int) -> nn.Sequential:
 
 
 def resnet18(width: int = 64) -> nn.Sequential:
-    """The trunk of ResNet-18 (He et al. 2016) with GroupNorm.
+    """Make ResNet-18's trunk (He et al. 2016) with GroupNorm.
 
-    Maps `[N, 3, h, w]` to `[N, 8 width, h/32, w/32]`.
-
-    Each of the four stages has two residual blocks; all but the first stage halve the image and
-    double the channels.
+    It turns `[N, 3, h, w]` into `[N, 8 width, h / 32, w / 32]`. Each of the four stages has two
+    residual blocks; all but the first stage halve the image and double the channels.
     """
     stem = [
         nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
@@ -134,6 +147,7 @@ def resnet18(width: int = 64) -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2, padding=1),
     ]
+
     stages: list[nn.Module] = []
     in_dim = width
     for stage in range(4):
@@ -141,6 +155,7 @@ def resnet18(width: int = 64) -> nn.Sequential:
         stages.append(ResidualBlock2d(in_dim, out_dim, stride=1 if stage == 0 else 2))
         stages.append(ResidualBlock2d(out_dim, out_dim, stride=1))
         in_dim = out_dim
+
     trunk = nn.Sequential(*stem, *stages)
     for module in trunk.modules():
         if isinstance(module, nn.Conv2d):
@@ -149,7 +164,13 @@ def resnet18(width: int = 64) -> nn.Sequential:
 
 
 class ResidualBlock2d(nn.Module):
-    """Two 3x3 convolutions with GroupNorm: `[N, C_in, h, w]` to `[N, C_out, h/s, w/s]`."""
+    """Two 3x3 convolutions with GroupNorm, and a skip connection.
+
+    Args:
+        in_dim: C_in.
+        out_dim: C_out.
+        stride: by how much the image shrinks.
+    """
 
     def __init__(self, in_dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
@@ -164,7 +185,8 @@ class ResidualBlock2d(nn.Module):
         project = nn.Conv2d(in_dim, out_dim, 1, stride=stride, bias=False)
         self.skip = nn.Identity() if same else nn.Sequential(project, _norm(out_dim))
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Float[Tensor, "N C_in h w"]) -> Float[Tensor, "N C_out h_out w_out"]:
+        """Return the features after the block."""
         return F.relu(self.body(h) + self.skip(h))
 
 
@@ -180,8 +202,8 @@ class SpatialSoftmax(nn.Module):
         super().__init__()
         self.scores = nn.Conv2d(in_dim, n_keypoints, 1, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`[N, C, h, w]` to `[N, 2 K]`: x then y of each keypoint, of pixel centres in (-1, 1)."""
+    def forward(self, features: Float[Tensor, "N C h w"]) -> Float[Tensor, "N xy"]:
+        """Return x, then y, of each keypoint; the pixels' centres lie in (-1, 1)."""
         scores = self.scores(features)
         attention = scores.flatten(2).softmax(dim=-1).view(scores.shape)
         x = attention.sum(dim=2) @ _centres(scores.shape[3], attention)
@@ -190,7 +212,7 @@ class SpatialSoftmax(nn.Module):
 
 
 def _centres(n: int, like: Tensor) -> Tensor:
-    """Centres of n pixels that fill [-1, 1]."""
+    """Return the centres of n pixels that fill [-1, 1]."""
     return (2.0 * torch.arange(n, dtype=like.dtype, device=like.device) + 1.0) / n - 1.0
 
 

@@ -3,88 +3,63 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import EncoderBlock, check_heads
-from .backbone import Backbone, initialise_linears, initialise_positions, initialise_zero
-from .embeddings import TimeEmbedding
+from .diffusion_transformer import DiffusionTransformer
+from .layers.attention import EncoderBlock
+from .layers.embeddings import Times
+from .layers.initialisation import initialise_positions
 
 
-class InContextDiT(Backbone):
+class InContextDiT(DiffusionTransformer):
     """A plain transformer on [time, observations, actions]; the actions' tokens are the answer.
 
     The time is one token and every step of the observation history another, before the chunk's
     and treated no differently. Where times differ between tokens, the time token is their mean
-    embedding and every action gets what its own differs from it, added to its input.
+    embedding, and every action's input is increased by how its own embedding differs from it.
 
-    Args:
-        action_dim: Da.
-        horizon: H; any length.
-        cond_dim: Dc, size of one step's encoded observation.
-        n_obs_steps: To.
-        width: size of a token.
-        depth: number of blocks.
-        n_heads: attention heads; divides `width`.
-        mlp_ratio: hidden size of a block's perceptron over `width`.
-        time_dim: size of the sinusoid; even.
-
-    Raises:
-        PolicyError: `n_heads` does not divide `width`.
+    Its arguments are those of DiffusionTransformer.
     """
 
-    def __init__(
-        self,
-        action_dim: int,
-        horizon: int,
-        cond_dim: int,
-        n_obs_steps: int,
-        width: int = 128,
-        depth: int = 6,
-        n_heads: int = 4,
-        mlp_ratio: float = 4.0,
-        time_dim: int = 128,
-    ) -> None:
-        super().__init__()
-        check_heads("InContextDiT", width, n_heads)
-        self.horizon = horizon
-        self.time = TimeEmbedding(time_dim, width, width, nn.SiLU())
-        self.cond = nn.Linear(cond_dim, width)
-        self.input = nn.Linear(action_dim, width)
-        # Of the observations, then of the actions; the time token is told apart by its biases.
-        self.cond_position = nn.Parameter(torch.empty(1, n_obs_steps, width))
-        self.position = nn.Parameter(torch.empty(1, horizon, width))
-        self.blocks = nn.ModuleList(
-            EncoderBlock(width, n_heads, round(width * mlp_ratio)) for _ in range(depth)
-        )
-        self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, action_dim)
-        self._initialise()
+    block = EncoderBlock
 
-    def times(self, t: Tensor) -> Tensor:
-        """t `[B]` or `[B, H]` to embeddings `[B, 1 | H, width]`."""
+    def times(self, t: Times) -> Float[Tensor, "B #H width"]:
+        """Return the embeddings of t, a single one if t is the same for all tokens."""
         embedding: Tensor = self.time(t)
         return embedding
 
-    def condition(self, cond: Tensor) -> Tensor:
-        """cond `[B, To, Dc]` to the observations' tokens, `[B, To, width]`."""
+    def condition(self, cond: Float[Tensor, "B To Dc"]) -> Float[Tensor, "B To width"]:
+        """Return the observations' tokens."""
         tokens: Tensor = self.cond(cond) + self.cond_position
         return tokens
 
-    def denoise(self, x: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """x `[B, H, Da]`, features of leading dimension B or 1; returns `[B, H, Da]`."""
+    def denoise(
+        self,
+        x: Float[Tensor, "B H Da"],
+        times: Float[Tensor, "#B #H width"],
+        condition: Float[Tensor, "#B To width"],
+    ) -> Float[Tensor, "B H Da"]:
+        """Evaluate the network once."""
         actions = self.input(x) + self.position
         time = times
         if times.shape[1] > 1:
             time = times.mean(1, keepdim=True)
             actions = actions + (times - time)
+
         context = (token.expand(len(x), -1, -1) for token in (time, condition))
         h = torch.cat([*context, actions], dim=1)
         for block in self.blocks:
             h = block(h)
+
         chunk: Tensor = self.output(self.norm(h[:, -self.horizon :]))
         return chunk
 
+    def _add_condition(self, cond_dim: int, n_obs_steps: int, width: int, depth: int) -> None:
+        self.cond = nn.Linear(cond_dim, width)
+        # The time token needs no position: the biases of its embedding tell it apart.
+        self.cond_position = nn.Parameter(torch.empty(1, n_obs_steps, width))
+
     def _initialise(self) -> None:
-        initialise_linears(self)
-        initialise_positions(self.position, self.cond_position)
-        initialise_zero(self.output)
+        super()._initialise()
+        initialise_positions(self.cond_position)

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from .layers.embeddings import TimeEmbedding
 from .modulated_tokens import ModulatedTokens
 
 
 class MixerBlock(nn.Module):
     """A perceptron across the tokens of each channel, then one across the channels of each token.
 
-    Both are pre-norm, and shifted, scaled and gated; `[B, H, width]`.
+    Both are pre-norm, and shifted, scaled and gated.
+
+    Args:
+        horizon: H, the number of tokens.
+        width: size of a token.
+        token_hidden_dim: hidden size of the perceptron across tokens.
+        hidden_dim: hidden size of the perceptron across channels.
     """
 
     def __init__(self, horizon: int, width: int, token_hidden_dim: int, hidden_dim: int) -> None:
@@ -25,11 +33,16 @@ class MixerBlock(nn.Module):
         self.expand = nn.Linear(width, hidden_dim)
         self.contract = nn.Linear(hidden_dim, width)
 
-    def forward(self, h: Tensor, modulation: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, h: Float[Tensor, "B H width"], modulation: Sequence[Float[Tensor, "#B #H width"]]
+    ) -> Float[Tensor, "B H width"]:
+        """Return the tokens after the block; its 6 modulations are (shift, scale, gate) twice."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation
+
         y = torch.addcmul(shift, F.layer_norm(h, self.shape), scale).transpose(1, 2)
         y = self.token_contract(F.gelu(self.token_expand(y), approximate="tanh"))
         h = torch.addcmul(h, gate, y.transpose(1, 2))
+
         y = torch.addcmul(mlp_shift, F.layer_norm(h, self.shape), mlp_scale)
         y = self.contract(F.gelu(self.expand(y), approximate="tanh"))
         return torch.addcmul(h, mlp_gate, y)
@@ -42,10 +55,7 @@ class Mixer(ModulatedTokens):
     neither them nor positions.
 
     Args:
-        action_dim: Da.
-        horizon: H; any length.
-        cond_dim: Dc, size of one step's encoded observation.
-        n_obs_steps: To.
+        action_dim, horizon, cond_dim, n_obs_steps: the sizes Da, H, Dc, To; any horizon.
         width: size of a token.
         depth: number of blocks.
         token_hidden_dim: hidden size of the perceptron across tokens.
@@ -65,14 +75,10 @@ class Mixer(ModulatedTokens):
         mlp_ratio: float = 4.0,
         time_dim: int = 128,
     ) -> None:
-        hidden = round(width * mlp_ratio)
-        super().__init__(
-            action_dim,
-            horizon,
-            cond_dim,
-            n_obs_steps,
-            width,
-            depth,
-            time_dim,
-            block=lambda: MixerBlock(horizon, width, token_hidden_dim, hidden),
-        )
+        super().__init__()
+        self.time = TimeEmbedding(time_dim, width, output_dim=width, activation=nn.SiLU())
+        self._add_condition(cond_dim, n_obs_steps, width=width, depth=depth)
+
+        sizes = {"token_hidden_dim": token_hidden_dim, "hidden_dim": round(width * mlp_ratio)}
+        blocks = (MixerBlock(horizon, width, **sizes) for _ in range(depth))
+        self._add_tokens(action_dim, horizon, width=width, blocks=blocks)

@@ -6,17 +6,23 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from .backbone import Backbone, initialise_linears, initialise_zero
-from .embeddings import ConditionEmbedding, TimeEmbedding
-from .modulation import Modulation
+from .layers.embeddings import ConditionEmbedding, Times
+from .layers.initialisation import initialise_linears, initialise_zero
+from .layers.modulation import Modulation
+from .perceptron import ChunkPerceptron
 
 
 class ResidualBlock(nn.Module):
-    """h + gate * W2 SiLU(W1 (scale * LayerNorm(h) + shift)), all `[B, width]`.
+    """h + gate * W2 SiLU(W1 (scale * LayerNorm(h) + shift)).
 
     Without biases: the shift, which has one, stands before W1.
+
+    Args:
+        width: size of the residual stream.
+        hidden_dim: hidden size of the block.
     """
 
     def __init__(self, width: int, hidden_dim: int) -> None:
@@ -25,14 +31,21 @@ class ResidualBlock(nn.Module):
         self.expand = nn.Linear(width, hidden_dim, bias=False)
         self.contract = nn.Linear(hidden_dim, width, bias=False)
 
-    def forward(self, h: Tensor, shift: Tensor, scale: Tensor, gate: Tensor) -> Tensor:
-        y = torch.addcmul(shift, torch.layer_norm(h, self.shape), scale)
+    def forward(
+        self,
+        h: Float[Tensor, "B width"],
+        shift: Float[Tensor, "#B width"],
+        scale: Float[Tensor, "#B width"],
+        gate: Float[Tensor, "#B width"],
+    ) -> Float[Tensor, "B width"]:
+        """Return the residual stream after the block."""
         expand, contract = self._modules.values()
+        y = torch.addcmul(shift, torch.layer_norm(h, self.shape), scale)
         return torch.addcmul(h, gate, _linear(F.silu(_linear(y, expand)), contract))
 
 
 def _linear(x: Tensor, layer: nn.Module | None) -> Tensor:
-    """The Linear `layer`, past `nn.Module.__call__` and `__getattr__`.
+    """Apply the Linear `layer` without `nn.Module.__call__` and `__getattr__`.
 
     At batch one they took 55 of an evaluation's 180 microseconds (the products: 85).
     """
@@ -40,7 +53,7 @@ def _linear(x: Tensor, layer: nn.Module | None) -> Tensor:
     return F.linear(x, cast(Tensor, weight), bias)
 
 
-class ResidualMLP(Backbone):
+class ResidualMLP(ChunkPerceptron):
     """Pre-norm residual perceptron with adaLN-Zero modulation (Peebles & Xie 2023) on whole chunks.
 
     The smallest network that suffices for state observations: one evaluation for one robot is
@@ -49,10 +62,7 @@ class ResidualMLP(Backbone):
     observation's in `condition`, and their sum in `denoise`.
 
     Args:
-        action_dim: Da.
-        horizon: H; any length.
-        cond_dim: Dc, size of one step's encoded observation.
-        n_obs_steps: To.
+        action_dim, horizon, cond_dim, n_obs_steps: the sizes Da, H, Dc, To; any horizon.
         width: size of the residual stream.
         depth: number of blocks.
         expansion: hidden size of a block over `width`.
@@ -76,16 +86,16 @@ class ResidualMLP(Backbone):
         time_dim: int = 64,
         token_dim: int = 16,
     ) -> None:
-        super().__init__()
-        self.action_dim = action_dim
-        self.horizon = horizon
-        self.width = width
-        self.time = TimeEmbedding(time_dim, 2 * time_dim, token_dim, nn.SiLU())
+        super().__init__(action_dim, horizon, time_dim=time_dim, token_dim=token_dim)
+        self.shape = (width,)
         self.time_mix = nn.Linear(horizon * token_dim, time_embed_dim)
-        self.cond = ConditionEmbedding(cond_dim, n_obs_steps, cond_embed_dim, (width, width))
+        self.cond = ConditionEmbedding(
+            cond_dim, n_obs_steps, output_dim=cond_embed_dim, hidden_dims=(width, width)
+        )
         # A shift at the input, (shift, scale, gate) for each block, (shift, scale) at the head.
         identity = (0.0, *(0.0, 1.0, 0.0) * depth, 0.0, 1.0)
-        self.modulation = Modulation(time_embed_dim, cond_embed_dim, width, identity)
+        self.modulation = Modulation(time_embed_dim, cond_embed_dim, width=width, identity=identity)
+
         self.input = nn.Linear(horizon * action_dim, width, bias=False)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, round(width * expansion)) for _ in range(depth)
@@ -93,27 +103,32 @@ class ResidualMLP(Backbone):
         self.output = nn.Linear(width, horizon * action_dim)
         self._initialise()
 
-    def times(self, t: Tensor) -> Tensor:
-        """t `[B]` or `[B, H]` to the time's part of every modulation, `[B, n, width]`."""
-        tokens = self.time(t).expand(-1, self.horizon, -1).flatten(1)
-        return self.modulation.times(F.silu(self.time_mix(tokens)))
+    def times(self, t: Times) -> Float[Tensor, "B n width"]:
+        """Return the time's part of every modulation."""
+        return self.modulation.times(F.silu(self.time_mix(self._tokens_times(t))))
 
-    def condition(self, cond: Tensor) -> Tensor:
-        """cond `[B, To, Dc]` to the observation's part of every modulation, `[B, n, width]`."""
+    def condition(self, cond: Float[Tensor, "B To Dc"]) -> Float[Tensor, "B n width"]:
+        """Return the observation's part of every modulation."""
         return self.modulation.condition(self.cond(cond))
 
-    def denoise(self, x: Tensor, times: Tensor, condition: Tensor) -> Tensor:
-        """x `[B, H, Da]`, features of leading dimension B or 1; returns `[B, H, Da]`."""
-        shift, *blocks, head_shift, head_scale = (times + condition).unbind(1)
+    def denoise(
+        self,
+        x: Float[Tensor, "B H Da"],
+        times: Float[Tensor, "#B n width"],
+        condition: Float[Tensor, "#B n width"],
+    ) -> Float[Tensor, "B H Da"]:
+        """Evaluate the network once."""
+        shift, *of_blocks, head_shift, head_scale = (times + condition).unbind(1)
         h = _linear(x.flatten(1), self.input) + shift
         for i, block in enumerate(self.blocks):
             # forward, not __call__, for the reason given in _linear
-            h = block.forward(h, *blocks[3 * i : 3 * i + 3])
-        h = torch.addcmul(head_shift, torch.layer_norm(h, (self.width,)), head_scale)
-        return _linear(h, self.output).view(-1, self.horizon, self.action_dim)
+            h = block.forward(h, *of_blocks[3 * i : 3 * i + 3])
+
+        h = torch.addcmul(head_shift, torch.layer_norm(h, self.shape), head_scale)
+        return self._chunk(_linear(h, self.output))
 
     def _initialise(self) -> None:
-        """Every block is the identity and the head returns zero."""
+        """Make every block the identity and the head zero."""
         initialise_linears(self)
         # The shift at the input gates nothing: it carries time and observation from the start.
         self.modulation.initialise(n_open=1)

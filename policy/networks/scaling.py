@@ -1,9 +1,9 @@
 """Learning rates that hold at every width: the maximal update parametrisation for Adam.
 
-Yang et al. 2022 (Tensor Programs V), table 3. An Adam step moves every weight by about
-the learning rate, whatever its gradient; a layer of fan-in n sums n such moves that all point one
-way, so the same rate changes its output n times as much. The rule keeps the change of every
-activation at the order it has in a base network, at which the learning rate was tuned:
+Yang et al. 2022, table 3. An Adam step moves every weight by about the learning
+rate, whatever its gradient; a layer of fan-in n sums n such moves that all point one way, so the
+same rate changes its output n times as much. The rule keeps the change of every activation at the
+order it has in a base network, at which the learning rate was tuned:
 
     parameter                                   learning rate
     weights of a layer whose fan-in grows       base fan-in / fan-in
@@ -40,10 +40,12 @@ def learning_rate_factors(network: nn.Module, base: nn.Module) -> dict[str, floa
     """
     factors = {name: 1.0 for name, _ in network.named_parameters()}
     others = {name for name, _ in base.named_parameters()}
+
     if unmatched := sorted(factors.keys() ^ others):
         raise PolicyError(
             f"the base network may differ in width only: '{unmatched[0]}' is in one of the two"
         )
+
     for name, layer in network.named_modules():
         if isinstance(layer, _Weighted):
             factors[f"{name}.weight"] = _fan_in(base.get_submodule(name)) / _fan_in(layer)
@@ -51,7 +53,7 @@ def learning_rate_factors(network: nn.Module, base: nn.Module) -> dict[str, floa
 
 
 def _fan_in(layer: nn.Module) -> int:
-    """How many inputs one output sums, up to a constant that the base network shares."""
+    """Return how many inputs one output sums, up to a constant that the base network shares."""
     assert isinstance(layer, _Weighted)
     axis = 0 if isinstance(layer, nn.ConvTranspose1d) else 1
     return layer.weight.shape[axis] * layer.weight[0, 0].numel()

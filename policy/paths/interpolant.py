@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from .path import Path
@@ -33,22 +34,22 @@ class Interpolant(Path):
     has_base: bool = False
     earliest: float = 0.01
 
-    def alpha(self, t: Tensor) -> Tensor:
+    def alpha(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return 1 - t
 
-    def sigma(self, t: Tensor) -> Tensor:
+    def sigma(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return (self.spread**2 * t**2 + 2 * self.latent**2 * t * (1 - t)).sqrt()
 
-    def alpha_rate(self, t: Tensor) -> Tensor:
+    def alpha_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return -torch.ones_like(t)
 
-    def sigma_rate(self, t: Tensor) -> Tensor:
+    def sigma_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return (self.spread**2 * t + self.latent**2 * (1 - 2 * t)) / self.sigma(t)
 
-    def beta(self, t: Tensor) -> Tensor:
+    def beta(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return t if self.has_base else torch.zeros_like(t)
 
-    def time_at(self, angle: Tensor) -> Tensor:
+    def time_at(self, angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         # With q = t / (1 - t): tan(angle)^2 = spread^2 q^2 + 2 latent^2 q; the positive root, in
         # the form that does not cancel near t = 0.
         square = angle.tan().clamp(max=1e15) ** 2

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-#: Part of the training chunks that start from nothing, as an episode does.
+#: Fraction of the training chunks that start from nothing, as an episode does.
 COLD = 0.1
 
 
-def handed_over(chunk: Tensor, n_action_steps: int) -> Tensor:
-    """Return a chunk `[B, H, Da]` as it stands Ta steps later, its last action held.
+def handed_over(chunk: Float[Tensor, "B H Da"], n_action_steps: int) -> Float[Tensor, "B H Da"]:
+    """Return a chunk as it stands Ta steps later, its last action held.
 
     Rows of NaN, which have no previous chunk, become zeros: the middle of the normalised range.
     """
@@ -19,8 +20,8 @@ def handed_over(chunk: Tensor, n_action_steps: int) -> Tensor:
     return torch.cat([rest, held], 1).nan_to_num(0.0)
 
 
-def training_base(sample: Tensor, n_action_steps: int) -> Tensor:
-    """Return the base that a demonstrated chunk x_0 `[B, H, Da]` would have had.
+def training_base(sample: Float[Tensor, "B H Da"], n_action_steps: int) -> Float[Tensor, "B H Da"]:
+    """Return the base that a demonstrated chunk x_0 would have had.
 
     The demonstrator's previous chunk agrees with x_0 as far as it reached, H - Ta steps, and is
     held from there on. How far a policy's own chunk may stray is the path's `spread`.

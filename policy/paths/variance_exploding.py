@@ -7,6 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from .path import SIGMA_DATA, Path
@@ -16,19 +17,19 @@ class VarianceExploding(Path):
     """A path with alpha = 1, given by sigma(t)."""
 
     @abstractmethod
-    def time_at_sigma(self, sigma: Tensor) -> Tensor:
+    def time_at_sigma(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the time of a noise level, in [0, 1]."""
 
-    def alpha(self, t: Tensor) -> Tensor:
+    def alpha(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.ones_like(t)
 
-    def alpha_rate(self, t: Tensor) -> Tensor:
+    def alpha_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.zeros_like(t)
 
-    def input_scale(self, t: Tensor) -> Tensor:
+    def input_scale(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return (self.sigma(t) ** 2 + SIGMA_DATA**2).rsqrt()
 
-    def time_at(self, angle: Tensor) -> Tensor:
+    def time_at(self, angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.time_at_sigma(angle.tan().clamp(max=1e15)).clamp(0, 1)
 
 
@@ -47,14 +48,14 @@ class VEGeometric(VarianceExploding):
     def _log_ratio(self) -> float:
         return math.log(self.sigma_max / self.sigma_min)
 
-    def sigma(self, t: Tensor) -> Tensor:
+    def sigma(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.sigma_min * torch.expm1(2 * t * self._log_ratio).sqrt()
 
-    def sigma_rate(self, t: Tensor) -> Tensor:
+    def sigma_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         growth = torch.exp(2 * t * self._log_ratio) * self._log_ratio
         return self.sigma_min**2 * growth / self.sigma(t)
 
-    def time_at_sigma(self, sigma: Tensor) -> Tensor:
+    def time_at_sigma(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.log1p((sigma / self.sigma_min) ** 2) / (2 * self._log_ratio)
 
 
@@ -76,11 +77,11 @@ class EDM(VarianceExploding):
     def earliest(self) -> float:  # type: ignore[override]
         return float((self.sigma_min / self.sigma_max) ** (1 / self.rho))
 
-    def sigma(self, t: Tensor) -> Tensor:
+    def sigma(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.sigma_max * t**self.rho
 
-    def sigma_rate(self, t: Tensor) -> Tensor:
+    def sigma_rate(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.sigma_max * self.rho * t ** (self.rho - 1)
 
-    def time_at_sigma(self, sigma: Tensor) -> Tensor:
+    def time_at_sigma(self, sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return (sigma / self.sigma_max) ** (1 / self.rho)

@@ -6,17 +6,18 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from jaxtyping import TypeCheckError
+from torch import Tensor, nn
 
-from kinoise.policy.encoders.composite import CompositeEncoder
+from kinoise.policy.encoders import CompositeEncoder, ImageEncoder, StateEncoder
 from kinoise.policy.encoders.image import (
-    ImageEncoder,
+    ResidualBlock2d,
     SpatialSoftmax,
     centre_crop,
     random_crop,
     resnet18,
 )
-from kinoise.policy.encoders.state import StateEncoder
 from kinoise.policy.errors import PolicyError
 
 B, TO, SIDE = 4, 2, 40
@@ -176,3 +177,68 @@ def test_an_encoder_of_no_keys_is_refused() -> None:
 def test_an_image_too_small_to_hold_a_position_is_refused() -> None:
     with pytest.raises(PolicyError, match="too small"):
         ImageEncoder({"wrist": (32, 32, 3)}, width=8)
+
+
+def test_the_perceptron_of_the_state_has_an_activation_between_its_layers_only() -> None:
+    torch.manual_seed(0)
+    encoder = StateEncoder(STATE, hidden_dims=[16, 7])
+    first, activation, last = encoder.mlp
+    assert isinstance(activation, nn.SiLU)
+    obs = observe(STATE)
+    state = torch.cat([obs["agent_pos"], obs["keypoint"].flatten(2)], dim=-1)
+    assert torch.equal(encoder(obs), last(F.silu(first(state))))
+
+
+def test_an_image_is_encoded_as_its_centre_from_minus_one_to_one() -> None:
+    torch.manual_seed(0)
+    encoder = ImageEncoder({"wrist": (60, 48, 3)}, feature_dim=6, width=8, n_keypoints=4).eval()
+    obs = observe({"wrist": (60, 48, 3)})
+    height, width = 54, 43  # nine tenths, rounded
+    pixels = obs["wrist"][:, :, 3 : 3 + height, 2 : 2 + width].flatten(0, 1).permute(0, 3, 1, 2)
+    scaled = 2 * (pixels.float() / 255) - 1
+    expected = encoder.cameras[0](scaled).view(B, TO, 6)
+    torch.testing.assert_close(encoder(obs), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_cameras_are_encoded_by_networks_of_their_own_in_the_order_of_the_keys() -> None:
+    torch.manual_seed(0)
+    encoder, obs = tiny_images(IMAGES).eval(), observe(IMAGES)
+    changed = {**obs, "wrist": 255 - obs["wrist"]}
+    before, after = encoder(obs), encoder(changed)
+    assert torch.equal(before[..., :6], after[..., :6])
+    assert (before[..., 6:] - after[..., 6:]).abs().max() > 1e-4
+
+
+def test_a_residual_block_is_two_normed_convolutions_beside_a_skip_connection() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock2d(32, 64, stride=2)
+    h = torch.randn(2, 32, 8, 8)
+    first, _, _, second, _ = block.body
+    y = F.relu(F.group_norm(F.conv2d(h, first.weight, stride=2, padding=1), 4))
+    y = F.group_norm(F.conv2d(y, second.weight, padding=1), 4)
+    skip = F.group_norm(F.conv2d(h, block.skip[0].weight, stride=2), 4)
+    torch.testing.assert_close(block(h), F.relu(y + skip), rtol=1e-4, atol=1e-4)
+    assert isinstance(ResidualBlock2d(32, 32, stride=1).skip, nn.Identity)
+
+
+def test_the_trunk_shrinks_an_image_by_32_and_widens_it_to_eight_times_its_width() -> None:
+    assert resnet18(8)(torch.zeros(1, 3, 64, 96)).shape == (1, 64, 2, 3)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.2)])
+def test_a_cast_encoder_answers_in_its_own_type(dtype: torch.dtype, tolerance: float) -> None:
+    torch.manual_seed(0)
+    state = partial(StateEncoder, hidden_dims=[16, 7])
+    encoder = CompositeEncoder({**STATE, **IMAGES}, state=state, image=tiny_images).eval()
+    obs = observe({**STATE, **IMAGES})
+    exact = encoder(obs)
+    condition = encoder.to(dtype)(obs)
+    assert condition.dtype == dtype
+    assert (condition.to(exact) - exact).norm() < tolerance * exact.norm()
+
+
+def test_observations_of_another_shape_are_refused_while_the_tests_run() -> None:
+    with pytest.raises(TypeCheckError):
+        StateEncoder({"agent_pos": (2,)})({"agent_pos": torch.zeros(B)})
+    with pytest.raises(TypeCheckError):
+        centre_crop(torch.zeros(2, 8, 8, 3), (4, 4))

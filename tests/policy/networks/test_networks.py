@@ -14,14 +14,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kinoise.policy.build import build as build_node
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.networks.backbone import Backbone
-from kinoise.policy.networks.conditional_unet1d import ConditionalUnet1D, Conv1d
-from kinoise.policy.networks.dit import DiT
-from kinoise.policy.networks.dit_cross_attention import CrossAttentionDiT
-from kinoise.policy.networks.dit_in_context import InContextDiT
-from kinoise.policy.networks.embeddings import sinusoidal_embedding
-from kinoise.policy.networks.residual_mlp import ResidualMLP
-from kinoise.policy.networks.transformer import Transformer
+from kinoise.policy.networks import (
+    Backbone,
+    ConditionalUnet1D,
+    CrossAttentionDiT,
+    DiT,
+    InContextDiT,
+    ResidualMLP,
+    Transformer,
+)
+from kinoise.policy.networks.layers.convolution import Conv1d
+from kinoise.policy.networks.layers.embeddings import sinusoidal_embedding
 from kinoise.scripts import catalogue
 
 B, H, DA, TO, DC = 3, 8, 2, 2, 5

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from .backbone import initialise_zero
+from .initialisation import initialise_zero
 
 
 class TimeModulation(nn.Module):
@@ -30,8 +31,8 @@ class TimeModulation(nn.Module):
         self.time = nn.Linear(time_dim, len(identity) * width)
         self.register_buffer("identity", torch.tensor(identity).unsqueeze(-1), persistent=False)
 
-    def times(self, embedding: Tensor) -> Tensor:
-        """Embedded times `[..., E]` to their part, `[..., n, width]`."""
+    def times(self, embedding: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch n width"]:
+        """Return the time's part, identity included, for embedded times."""
         part: Tensor = self.time(embedding)
         return part.view(*embedding.shape[:-1], -1, self.width) + self.identity
 
@@ -51,11 +52,11 @@ class Modulation(TimeModulation):
     """
 
     def __init__(self, time_dim: int, cond_dim: int, width: int, identity: Sequence[float]) -> None:
-        super().__init__(time_dim, width, identity)
+        super().__init__(time_dim, width, identity=identity)
         self.cond = nn.Linear(cond_dim, len(identity) * width, bias=False)
 
-    def condition(self, embedding: Tensor) -> Tensor:
-        """Embedded observations `[..., E]` to their part, `[..., n, width]`."""
+    def condition(self, embedding: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch n width"]:
+        """Return the observation's part for embedded observations."""
         part: Tensor = self.cond(embedding)
         return part.view(*embedding.shape[:-1], -1, self.width)
 
@@ -65,5 +66,6 @@ class Modulation(TimeModulation):
 
 
 def _open(layer: nn.Linear, n_outputs: int) -> None:
+    """Let the first `n_outputs` outputs see the inputs and set the others to zero."""
     initialise_zero(layer)
     nn.init.xavier_uniform_(layer.weight[:n_outputs])
