@@ -86,9 +86,17 @@ class Story:
     def _kinoise(self, words: list[str]) -> None:
         (script,) = entry_points(group="console_scripts", name="kinoise")
         main = script.load()
-        assert main([*words, "--cfg"]) == 0, words
+        assert main([*_first_choices(words), "--cfg"]) == 0, words
         if self.run:
             assert main([*words, *SMALL.get(words[0], [])]) == 0, words
+
+
+def _first_choices(words: list[str]) -> list[str]:
+    """Return the first run of a command that starts many, and any other as it is."""
+    if not {"-m", "--multirun"} & set(words):
+        return words
+    kept = [word for word in words if word not in ("-m", "--multirun")]
+    return [word.partition(",")[0] for word in kept]
 
 
 def _make(words: list[str]) -> None:
