@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -36,8 +37,8 @@ def test_a_figure_is_drawn_the_same_every_time(
 
 
 def test_the_figure_of_the_slots_names_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kinoise.scripts.methods_page import SLOTS
-
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    slots = re.findall(r"^### (\w+)$", page.partition("## Families")[0], re.MULTILINE)
     module = _load("slots", monkeypatch)
     drawn = {name for name, (_, _, is_slot) in module.BOXES.items() if is_slot}
-    assert drawn == set(SLOTS)
+    assert drawn == set(slots)
