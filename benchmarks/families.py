@@ -31,10 +31,12 @@ from kinoise.policy import load_policy
 from kinoise.policy.build import build
 from kinoise.policy.checkpoints.folder import read_meta
 from kinoise.policy.errors import PolicyError
-from kinoise.scripts import assembly, catalogue, tasks
-from kinoise.scripts.composing import compose
+from kinoise.scripts import assembly, tasks
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.progress import Progress
+from kinoise.scripts.command.settings import settings_of
 from kinoise.scripts.evaluation import roll_out, summarise
-from kinoise.scripts.progress import Progress
 from kinoise.scripts.train import train
 
 NFES = (1, 2, 4, 8, 16)
@@ -115,10 +117,10 @@ def trained(task: str, family: str, arguments: argparse.Namespace) -> Path:
     last = run / "checkpoints" / "last"
     cfg.run = str(run)
     if not last.exists():
-        train(cfg)
+        train(settings_of("train", cfg))
     elif read_meta(last)["step"] < cfg.trainer.n_steps:
         cfg.resume = True
-        train(cfg)
+        train(settings_of("train", cfg))
     return run
 
 

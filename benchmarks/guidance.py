@@ -22,7 +22,7 @@ from kinoise.envs.intervals import compare_rates, mean_interval, wilson_interval
 from kinoise.envs.rollouts import EpisodeResult, Recording
 from kinoise.policy.checkpoints import find_checkpoint, read_config, read_meta
 from kinoise.scripts import assembly, tasks
-from kinoise.scripts.composing import compose
+from kinoise.scripts.command.composing import compose
 from kinoise.scripts.evaluation import roll_out, summarise
 
 BOUNDS = {"steps_outside": 0.99, "loss_of_success": 0.10}

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from kinoise.policy.build import build
 from kinoise.policy.diffusion_policy import DiffusionPolicy
+from kinoise.policy.sampling import Sampler
 from kinoise.policy.sampling.grids import Karras, UniformTime
 from kinoise.policy.sampling.registry import SCHEDULERS
-from kinoise.policy.sampling.sampler import Sampler
 from kinoise.policy.sampling.table import run_table
-from kinoise.scripts import catalogue
 from kinoise.scripts.assembly import plain
-from kinoise.scripts.composing import compose
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
 
 NETWORKS = tuple(catalogue.groups()["network"])
 SOLVERS = ("ddpm", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc", "heun", "flow_euler", "flow_heun")

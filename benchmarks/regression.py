@@ -34,7 +34,7 @@ import torch
 from kinoise.policy.build import build
 from kinoise.policy.training.trainer import Trainer
 from kinoise.scripts import assembly
-from kinoise.scripts.composing import compose
+from kinoise.scripts.command.composing import compose
 
 torch.set_num_threads(1)
 network, repeats, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from .errors import UsageError
+from .command.errors import UsageError
+from .command.nodes import check_node
+from .command.settings import plain as plain
 from .tasks import TaskSettings, env_shapes
 
 if TYPE_CHECKING:
@@ -19,14 +20,84 @@ if TYPE_CHECKING:
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return a configuration as resolved dicts, lists and scalars."""
-    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return tree
+#: What torch and arithmetic raise where sizes do not fit together.
+BUILD_FAULTS = (TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError)
+#: Parameters of a policy's parts that follow from the data set and from one another.
+GIVEN = {
+    "policy": ("obs_shapes", "action_dim"),
+    "policy.encoder": ("shapes",),
+    "policy.encoder.state": ("shapes",),
+    "policy.encoder.image": ("shapes",),
+    "policy.network": ("action_dim", "horizon", "cond_dim", "n_obs_steps"),
+}
 
 
-def open_data(cfg: DictConfig, task: TaskSettings) -> ReplayBuffer:
-    """Open the data set of a training configuration and hold it to the task's environment.
+@dataclass(frozen=True)
+class Choices:
+    """What a verb may choose anew for a trained policy; None leaves the checkpoint's own."""
+
+    sampler: Mapping[str, Any] | None = None
+    guidance: Sequence[Any] | None = None
+
+    def checked(self) -> Choices:
+        """Return the choices held to the constructors that they will be given to.
+
+        Raises:
+            UsageError: a setting that one of them does not have or allow.
+        """
+        if self.sampler is not None and "_target_" not in self.sampler:
+            raise UsageError("policy.sampler is no sampler; choose one by sampler=NAME")
+        return Choices(
+            check_node(self.sampler, "policy.sampler"), check_node(self.guidance, "policy.guidance")
+        )
+
+
+def check_policy(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a policy's configuration node held to the constructors that it names.
+
+    Raises:
+        UsageError: a setting that one of them does not have or allow.
+    """
+    checked: dict[str, Any] = check_node(node, "policy", GIVEN)
+    return checked
+
+
+def check_base_network(node: Mapping[str, Any], base: Mapping[str, Any] | None) -> None:
+    """Hold the settings at which a learning rate was tuned to those that the network has.
+
+    Raises:
+        UsageError: a setting that the network does not have or allow.
+    """
+    if base is not None:
+        check_node(
+            {**node["network"], **base}, "base_network", {"base_network": GIVEN["policy.network"]}
+        )
+
+
+def check_choices(
+    checkpoint: Path, choices: Choices, n_action_steps: int | None = None
+) -> DiffusionPolicy:
+    """Return the policy with other choices, before a process is started that would fail on them.
+
+    Raises:
+        UsageError, PolicyError: they do not fit the policy.
+    """
+    from kinoise.policy import load_policy
+
+    try:
+        policy = load_policy(checkpoint, sampler=choices.sampler, guidance=choices.guidance)
+    except BUILD_FAULTS as error:
+        raise UsageError(f"the policy cannot take these settings: {error}") from error
+    set_action_steps(policy, n_action_steps)
+    return policy
+
+
+def open_data(cfg: Any, task: TaskSettings) -> ReplayBuffer:
+    """Open the data set of a training's settings and hold it to the task's environment.
+
+    Args:
+        cfg: the settings, or the configuration that a checkpoint keeps of them.
+        task: what is learnt.
 
     Raises:
         UsageError: there is no data set at the path.
@@ -37,13 +108,13 @@ def open_data(cfg: DictConfig, task: TaskSettings) -> ReplayBuffer:
 
     path = Path(cfg.data.path)
     if not path.exists():
-        make = "collect" if task.spec is not None and task.spec.expert is not None else "import"
+        make = "collect" if cfg.task.expert is not None else "import"
         raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
     buffer = ReplayBuffer.open(path)
-    shapes = env_shapes(task)
+    shapes = env_shapes(cfg)
     if shapes is not None:
-        spec = {key: shapes[key] for key in (*task.obs_keys, "action")}
-        check_against(buffer, spec, env=f"task '{task.name}'")
+        spec = {key: shapes[key] for key in (*cfg.task.obs_keys, "action")}
+        check_against(buffer, spec, env=f"task '{cfg.task.name}'")
     return buffer
 
 
@@ -60,41 +131,29 @@ def literal(tree: Any) -> Any:
     return tree.replace("${", "\\${") if isinstance(tree, str) else tree
 
 
-def sampler_of(cfg: DictConfig) -> dict[str, Any] | None:
-    """Return the sampler that a verb's configuration names, None for the checkpoint's own."""
-    node = OmegaConf.select(cfg, "policy.sampler")
-    return None if node is None else plain(node)
-
-
-def guidance_of(cfg: DictConfig) -> list[Any] | None:
-    """Return the guidance that a verb's configuration names, None for the checkpoint's own."""
-    node = OmegaConf.select(cfg, "policy.guidance")
-    return None if node is None else list(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
-
-
-def load_windows(cfg: DictConfig, buffer: ReplayBuffer, task: TaskSettings) -> Loaders:
-    """Return the training and validation loaders of a configuration."""
+def load_windows(cfg: Any, buffer: ReplayBuffer, task: TaskSettings) -> Loaders:
+    """Return the training and validation loaders of a training's settings."""
     from kinoise.datasets.loader import load_windows
 
     # By default a chunk may start at every step: what is never seen as the present step, such as
     # the end of a short episode, is never learnt as a place to plan from.
     pad_after = cfg.data.pad_after
     if pad_after is None:
-        pad_after = cfg.policy.horizon - cfg.policy.n_obs_steps
+        pad_after = cfg.policy["horizon"] - cfg.policy["n_obs_steps"]
     symmetry = None if task.spec is None else task.spec.symmetry
     return load_windows(
         buffer,
         obs_keys=task.obs_keys,
-        n_obs_steps=cfg.policy.n_obs_steps,
-        horizon=cfg.policy.horizon,
-        n_action_steps=cfg.policy.n_action_steps,
+        n_obs_steps=cfg.policy["n_obs_steps"],
+        horizon=cfg.policy["horizon"],
+        n_action_steps=cfg.policy["n_action_steps"],
         batch_size=cfg.data.batch_size,
         seed=cfg.seed,
         padding=cfg.data.padding,
         pad_after=pad_after,
         n_episodes=cfg.data.n_episodes,
         validation_fraction=cfg.data.validation_fraction,
-        symmetry=symmetry() if symmetry is not None and cfg.data.use_symmetry else None,
+        symmetry=symmetry() if cfg.data.use_symmetry and symmetry is not None else None,
     )
 
 
@@ -119,7 +178,10 @@ def build_policy(
     from kinoise.policy.training.couplings import Reflow
 
     torch.manual_seed(seed)
-    policy: DiffusionPolicy = build(node)
+    try:
+        policy: DiffusionPolicy = build(node)
+    except BUILD_FAULTS as error:
+        raise UsageError(f"no policy can be built of these settings: {error}") from error
     if isinstance(policy.coupling, Reflow):
         teacher = load_policy(policy.coupling.teacher, device=device)
         policy.coupling = policy.coupling.taught_by(teacher)
@@ -168,13 +230,46 @@ def load_controller(
     guidance: Sequence[Any] | None = None,
     batch_size: int = 1,
     device: str = "cpu",
+    n_action_steps: int | None = None,
 ) -> RecedingHorizonController:
-    """Load a checkpoint as a controller (see `RecedingHorizonController`)."""
+    """Load a checkpoint as a controller (see `RecedingHorizonController`).
+
+    Args:
+        checkpoint: its folder, or that of its run.
+        sampler: another sampler than the stored one, as a configuration node.
+        guidance: other edits of the x_0 estimate than the stored ones, as nodes.
+        batch_size: rows of every call of the policy.
+        device: where the policy computes.
+        n_action_steps: Ta, actions executed of a chunk; None for the policy's own.
+    """
     from kinoise.policy import load_policy
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
 
     policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
+    set_action_steps(policy, n_action_steps)
     return RecedingHorizonController.of(policy, batch_size=batch_size)
+
+
+def set_action_steps(policy: DiffusionPolicy, n_action_steps: int | None) -> None:
+    """Let a policy execute another number of actions of each chunk; None leaves its own.
+
+    Raises:
+        UsageError: the chunk is too short, or the policy was trained to start from the rest of it.
+    """
+    if n_action_steps is None or n_action_steps == policy.n_action_steps:
+        return
+    most = policy.horizon - policy.n_obs_steps + 1
+    if n_action_steps > most:
+        raise UsageError(
+            f"n_action_steps is {n_action_steps}; a chunk of {policy.horizon} steps after "
+            f"{policy.n_obs_steps} observations holds {most} to execute; give 1 to {most}"
+        )
+    if policy.path.has_base:
+        raise UsageError(
+            f"this policy starts from what {policy.n_action_steps} executed steps leave of a "
+            "chunk; leave n_action_steps as trained"
+        )
+    policy.n_action_steps = n_action_steps
 
 
 def controller_factory(checkpoint: str | Path, **choices: Any) -> Any:

@@ -7,30 +7,52 @@ that the data hold recoveries (DART, Laskey et al. 2017).
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import tasks
-from .errors import UsageError
-from .progress import Progress
+from .command.errors import UsageError
+from .command.places import check_folder
+from .command.progress import Progress
+from .command.values import Count, Environments, Seed, Workers
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from omegaconf import DictConfig
 
     from kinoise.datasets.storage import ReplayBuffer
     from kinoise.envs import TaskSpec
     from kinoise.envs.rollouts import EpisodeResult
 
 
-def run(cfg: DictConfig) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/collect.yaml`."""
+
+    task: Any
+    out: Path
+    n_episodes: Count
+    first_seed: Seed
+    only_success: bool
+    append: bool
+    resume: bool
+    overwrite: bool
+    n_envs: Environments
+    n_workers: Workers
+
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("append", "resume", "overwrite") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise UsageError(f"{' and '.join(chosen)} contradict each other; choose one")
+
+
+def run(settings: Settings) -> None:
     """Collect as configured; every finished episode is on disk at once."""
-    collect(cfg)
+    collect(settings)
 
 
-def collect(cfg: DictConfig) -> Path:
+def collect(cfg: Settings) -> Path:
     """Collect as configured and return the data set's path.
 
     Episodes are kept in the order of their seeds, and seeds whose episode was left out are recorded
@@ -44,7 +66,8 @@ def collect(cfg: DictConfig) -> Path:
         raise UsageError(
             f"task '{task.name}' has no scripted expert; bring data with `kinoise import`"
         )
-    _check(cfg)
+    check_folder("out", cfg.out)
+    spec.expert()  # a fault of its own is better known before the data set is made
     with _open(cfg, task, spec) as buffer:
         seeds = _seeds(cfg, buffer)
         order = deque(seeds)
@@ -71,7 +94,7 @@ def collect(cfg: DictConfig) -> Path:
                 on_episode=keep,
             )
         print(f"kept {kept} of {len(seeds)} episodes, {buffer.n_steps} steps in {cfg.out}")
-    return Path(cfg.out)
+    return cfg.out
 
 
 def _store(buffer: ReplayBuffer, episode: EpisodeResult, only_success: bool) -> bool:
@@ -85,22 +108,8 @@ def _store(buffer: ReplayBuffer, episode: EpisodeResult, only_success: bool) -> 
     return True
 
 
-def _check(cfg: DictConfig) -> None:
-    """Refuse settings that contradict one another, before anything is written."""
-    for name, least in (("n_episodes", 1), ("first_seed", 0)):
-        value = cfg[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError(f"{name} is {value!r}; give a whole number of at least {least}")
-    for name in ("only_success", "append", "resume", "overwrite"):
-        if not isinstance(cfg[name], bool):
-            raise UsageError(f"{name} is {cfg[name]!r}; give true or false")
-    chosen = [name for name in ("append", "resume", "overwrite") if cfg[name]]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} contradict each other; choose one")
-
-
 def _open(
-    cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec
+    cfg: Settings, task: tasks.TaskSettings, spec: TaskSpec
 ) -> AbstractContextManager[ReplayBuffer]:
     """Open the data set to write: a new one, one that exists, or the one that replaces it."""
     from kinoise.datasets.storage import ReplayBuffer, replacing
@@ -108,7 +117,7 @@ def _open(
     attributes = _attributes(cfg, task, spec)
     if cfg.overwrite:
         return replacing(cfg.out, attributes, overwrite=True)
-    if not (cfg.append or cfg.resume) or not Path(cfg.out).exists():
+    if not (cfg.append or cfg.resume) or not cfg.out.exists():
         return ReplayBuffer.create(cfg.out, attributes)
 
     buffer = ReplayBuffer.open(cfg.out, "a")
@@ -122,7 +131,7 @@ def _open(
     return buffer
 
 
-def _seeds(cfg: DictConfig, buffer: ReplayBuffer) -> list[int]:
+def _seeds(cfg: Settings, buffer: ReplayBuffer) -> list[int]:
     """Return the seeds to try: fresh ones, or under `resume` those of the request left over."""
     if buffer.next_seed is None and not cfg.first_seed:
         raise UsageError(
@@ -136,7 +145,7 @@ def _seeds(cfg: DictConfig, buffer: ReplayBuffer) -> list[int]:
     return list(islice(untried, cfg.n_episodes))
 
 
-def _attributes(cfg: DictConfig, task: tasks.TaskSettings, spec: TaskSpec) -> dict[str, Any]:
+def _attributes(cfg: Settings, task: tasks.TaskSettings, spec: TaskSpec) -> dict[str, Any]:
     env = tasks.make_env(task)()
     space = env.action_space
     env.close()

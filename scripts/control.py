@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 from . import assembly, tasks
-from .progress import Progress
-from .report import write_metrics
+from .command.places import check_folder
+from .command.progress import Progress
+from .command.values import Above, AtMost, Positive, Seed
+from .reporting.report import write_metrics
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/control.yaml`."""
+
+    checkpoint: Path
+    seconds: Positive
+    first_seed: Seed
+    rate_hz: Annotated[float, Above(0), AtMost(10_000)] | None
+    out: Path | None
+    trust: bool
+    task: Any = None
+    limits: Any = None
+    policy: assembly.Choices = field(default_factory=assembly.Choices)
 
 
-def run(cfg: DictConfig) -> None:
+def run(settings: Settings) -> None:
     """Control in real time and print deadline misses and latency percentiles."""
-    control(cfg)
+    control(settings)
 
 
-def control(cfg: DictConfig) -> dict[str, Any]:
+def control(cfg: Settings) -> dict[str, Any]:
     """Control in real time; write control.json and return what it says."""
     import numpy as np
 
@@ -28,24 +43,25 @@ def control(cfg: DictConfig) -> dict[str, Any]:
     from kinoise.policy.checkpoints import find_checkpoint
     from kinoise.policy.control.pacing import PacedClock
 
+    choices = cfg.policy.checked()
     checkpoint = find_checkpoint(cfg.checkpoint)
+    out = cfg.checkpoint if cfg.out is None else cfg.out
+    check_folder("out", out)
     task = tasks.task_of(cfg, checkpoint)
     rate = float(cfg.rate_hz or tasks.control_rate(task))
     n_ticks = max(1, round(cfg.seconds * rate))
-    controller = assembly.load_controller(
-        str(checkpoint), assembly.sampler_of(cfg), assembly.guidance_of(cfg)
-    )
-    first_seed = int(cfg.first_seed)
+    assembly.check_choices(checkpoint, choices)
+    controller = assembly.load_controller(str(checkpoint), choices.sampler, choices.guidance)
 
     with (
         closing(tasks.make_env(task)()) as env,
         Progress("control", n_ticks, "ticks") as progress,
     ):
         # The first call of a network is slow; a robot warms up before it moves.
-        obs, _ = env.reset(seed=first_seed)
-        controller([obs], [first_seed], [0])
+        obs, _ = env.reset(seed=cfg.first_seed)
+        controller([obs], [cfg.first_seed], [0])
         clock = PacedClock(rate, n_ticks, on_tick=progress.update)
-        episodes = list(ControlLoop([env], controller, clock=clock).run(count(first_seed)))
+        episodes = list(ControlLoop([env], controller, clock=clock).run(count(cfg.first_seed)))
 
     pace = clock.pace
     chunks = 1e3 * np.array(controller.latencies)[1:]
@@ -63,7 +79,6 @@ def control(cfg: DictConfig) -> dict[str, Any]:
         "solved": sum(episode.success for episode in episodes),
     }
     _print_summary(result)
-    out = Path(cfg.out) if cfg.out is not None else Path(cfg.checkpoint)
     write_metrics(out / "control.json", result)
     return result
 

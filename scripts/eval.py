@@ -1,269 +1,250 @@
 """Roll a policy out on fresh seeds; write `report.html` and `metrics.json`.
 
 The results do not depend on n_envs or n_workers: every episode owns the seed of its reset and of
-the sampler's noise.
+the sampler's noise. They are written as soon as the episodes are done; the scores of `n_steps` and
+the videos are added one by one, and `resume=true` goes on where an evaluation was stopped.
 """
 
 from __future__ import annotations
 
-import time
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import assembly, likelihood, tasks
+from . import assembly, tasks
+from .command.files import write_bytes_atomically
+from .command.places import check_folder
+from .command.progress import say
+from .command.values import Count, DeviceName, Environments, Seed, Workers
 from .evaluation import representative, roll_out, summarise
-from .report import encode_mp4, write_metrics, write_report
+from .reporting.results import Results, resumed
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from kinoise.envs.rollouts import EpisodeResult
     from kinoise.policy.diffusion_policy import DiffusionPolicy
 
-#: Chunks timed for the latency percentiles.
+#: Chunks timed for the latency percentiles, and those before them that warm the machine up.
 N_TIMED = 200
-#: What the report's tiles show.
-HEADLINES = (
-    "success",
-    "success_interval",
-    "score",
-    "score_interval",
-    "n_episodes",
-    "length",
-    "chunk_ms_p50",
-    "chunk_ms_p99",
-    "parameters",
-    "nfe",
-    "sampler",
-)
+N_WARM = 20
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation saw: its metrics, and the videos of the best, median and worst episode."""
+class Settings:
+    """See `configs/eval.yaml`."""
 
     checkpoint: Path
-    metrics: dict[str, Any]
-    videos: Sequence[Mapping[str, Any]]
+    out: Path | None
+    resume: bool
+    n_episodes: Count
+    first_seed: Seed
+    n_envs: Environments
+    n_workers: Workers
+    device: DeviceName
+    batch_size: Count
+    n_action_steps: Count | None
+    n_steps: tuple[Count, ...]
+    videos: bool
+    trust: bool
+    task: Any = None
+    limits: Any = None
+    policy: assembly.Choices = field(default_factory=assembly.Choices)
 
 
-def run(cfg: DictConfig) -> None:
-    """Evaluate a checkpoint, print the summary and write metrics.json and report.html."""
-    evaluation = evaluate(cfg)
-    out = Path(cfg.out) if cfg.out is not None else assembly.run_folder(evaluation.checkpoint)
-    print(f"report {publish(evaluation, out)}")
+def run(settings: Settings) -> Mapping[str, Any]:
+    """Evaluate a checkpoint, print the summary and return the figures."""
+    results = evaluate(settings)
+    print(f"report {results.out / 'report.html'}")
+    return {key: results.figures[key] for key in ("success", "score", "length", "chunk_ms_p50")}
 
 
-def evaluate(cfg: DictConfig) -> Evaluation:
-    """Roll a checkpoint out, time its chunks, film three episodes and print the summary."""
-    from kinoise.envs.rollouts import Recording
-    from kinoise.policy import load_policy
-    from kinoise.policy.checkpoints import find_checkpoint, read_config, read_meta
+def evaluate(settings: Settings) -> Results:
+    """Roll a checkpoint out, time its chunks, score other numbers of steps and film three episodes.
 
-    checkpoint = find_checkpoint(cfg.checkpoint)
-    task = tasks.task_of(cfg, checkpoint)
-    sampler = assembly.sampler_of(cfg)
-    guidance = assembly.guidance_of(cfg)
-    controller = partial(
+    Raises:
+        UsageError: the settings do not fit the policy; nothing has run then.
+    """
+    from kinoise.policy.checkpoints import find_checkpoint
+
+    choices = settings.policy.checked()
+    checkpoint = find_checkpoint(settings.checkpoint)
+    out = assembly.run_folder(checkpoint) if settings.out is None else settings.out
+    check_folder("out", out)
+    task = tasks.task_of(settings, checkpoint)
+    make_env = tasks.make_env(task)
+    policy = assembly.check_choices(checkpoint, choices, settings.n_action_steps)
+    others = _samplers(settings.n_steps, checkpoint, choices.sampler)
+    for sampler in others.values():
+        assembly.check_choices(checkpoint, replace(choices, sampler=sampler))
+    asked = _asked(settings, checkpoint, choices, task)
+    figures = resumed(out, asked) if settings.resume else {}
+    results = Results(out, checkpoint, assembly.run_folder(checkpoint) / "metrics.jsonl", figures)
+
+    actor = partial(
         assembly.controller_factory,
         checkpoint,
-        guidance=guidance,
-        batch_size=cfg.batch_size,
-        device=cfg.device,
+        guidance=choices.guidance,
+        batch_size=settings.batch_size,
+        device=settings.device,
+        n_action_steps=settings.n_action_steps,
     )
-    make_env = tasks.make_env(task)
     roll = partial(
         roll_out,
         make_env,
-        n_episodes=cfg.n_episodes,
-        first_seed=cfg.first_seed,
-        n_envs=cfg.n_envs,
-        n_workers=cfg.n_workers,
+        n_episodes=settings.n_episodes,
+        first_seed=settings.first_seed,
+        n_envs=settings.n_envs,
+        n_workers=settings.n_workers,
     )
-    policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=cfg.device)
-    # A mistake in what comes last is better known first.
-    compared = likelihood.training_data(cfg.familiarity, checkpoint) if cfg.likelihood else None
-    record = Recording(trajectories=compared is not None)
-    episodes = roll(controller(sampler=sampler), label="evaluate", record=record)
-    metrics = {
-        "task": task.name,
+    if not figures:
+        episodes = roll(actor(sampler=choices.sampler), label="evaluate")
+        latency = _latency(make_env, actor(sampler=choices.sampler)())
+        found = _base_figures(policy, checkpoint, choices, episodes)
+        results.publish(asked=asked, task=task.name, **found, **latency)
+    _print_summary(results.figures)
+    for n_steps, sampler in others.items():
+        _add_to_sweep(results, n_steps, partial(roll, actor(sampler=sampler)))
+    if settings.videos and not results.figures["videos"]:
+        episodes = _episodes(results.figures["episodes"])
+        results.publish(videos=_film(task, actor(sampler=choices.sampler), episodes, out))
+    return results
+
+
+def _samplers(
+    counts: Sequence[int], checkpoint: Path, chosen: Mapping[str, Any] | None
+) -> dict[int, dict[str, Any]]:
+    """Return the samplers of the sweep over numbers of steps."""
+    from kinoise.policy.checkpoints import read_config
+
+    base = chosen or read_config(checkpoint)["policy"]["sampler"]
+    return {count: {**base, "n_steps": count} for count in counts}
+
+
+def _asked(
+    settings: Settings, checkpoint: Path, choices: assembly.Choices, task: tasks.TaskSettings
+) -> dict[str, Any]:
+    """Return what the figures depend on, in JSON's types."""
+    with (checkpoint / "policy.safetensors").open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    return {
+        "checkpoint": digest,
+        "task": assembly.plain(task),
+        "n_episodes": settings.n_episodes,
+        "first_seed": settings.first_seed,
+        "batch_size": settings.batch_size,
+        "device": settings.device,
+        "n_action_steps": settings.n_action_steps,
+        **assembly.plain(choices),
+    }
+
+
+def _base_figures(
+    policy: DiffusionPolicy,
+    checkpoint: Path,
+    choices: assembly.Choices,
+    episodes: Sequence[EpisodeResult],
+) -> dict[str, Any]:
+    """Return the figures of the checkpoint and of its episodes."""
+    from kinoise.policy.checkpoints import read_config, read_meta
+
+    sampler = choices.sampler or read_config(checkpoint)["policy"]["sampler"]
+    return {
         "checkpoint": str(checkpoint),
         "step": read_meta(checkpoint)["step"],
-        "first_seed": cfg.first_seed,
+        "first_seed": min(each.seed for each in episodes),
         **summarise(episodes),
-        **_latency(make_env, policy, cfg.batch_size),
-        "sampler": (sampler or read_config(checkpoint)["policy"]["sampler"])["solver"],
-        "sweep": [
-            {"n_steps": n, **summarise(roll(controller(sampler=s), label=f"{n} sampler steps"))}
-            for n, s in _samplers(cfg, checkpoint, sampler)
+        "parameters": sum(each.numel() for each in policy.parameters()),
+        "nfe": policy.table.n_evaluations,
+        "n_action_steps": policy.n_action_steps,
+        "sampler": sampler["solver"],
+        "sweep": [],
+        "videos": [],
+        "episodes": [
+            {"seed": e.seed, "success": e.success, "score": e.score, "length": e.length}
+            for e in episodes
         ],
-        "episodes": _rows(episodes),
     }
-    videos = _videos(task, controller(sampler=sampler), episodes) if cfg.videos else []
-    _print_summary(metrics)
-    if compared is not None:
-        actor = controller(sampler=sampler)
-        roll = partial(roll, actor, record=record)
-        metrics["likelihood"] = likelihood.examine(cfg, compared, task, policy, episodes, roll)
-    return Evaluation(checkpoint, metrics, videos)
 
 
-def publish(evaluation: Evaluation, out: Path, control: Mapping[str, Any] | None = None) -> Path:
-    """Write metrics.json and report.html into `out` and return the report's path.
+def _episodes(rows: Sequence[Mapping[str, Any]]) -> list[EpisodeResult]:
+    """Return the episodes that the rows of the figures tell of, without their trajectories."""
+    from kinoise.envs.rollouts import EpisodeResult
 
-    `control` adds what a real-time run showed.
-    """
-    import yaml
-
-    from kinoise.policy.checkpoints.folder import read_config, read_meta
-
-    metrics, checkpoint = evaluation.metrics, evaluation.checkpoint
-    write_metrics(out / "metrics.json", {**metrics, "control": control})
-    ticks = {key: control[key] for key in ("deadline_misses", "ticks")} if control else {}
-    return write_report(
-        out / "report.html",
-        title=f"Kinoise on {metrics['task']}",
-        subtitle=f"{metrics['n_episodes']} episodes from seed {metrics['first_seed']}, "
-        f"checkpoint {checkpoint.resolve().name}",
-        summary={key: metrics[key] for key in HEADLINES} | ticks,
-        episodes=metrics["episodes"],
-        curves=_curves(checkpoint, metrics["sweep"]),
-        videos=evaluation.videos,
-        tables=_tables(metrics),
-        environment={
-            **_machine(),
-            "versions": read_meta(checkpoint)["versions"],
-            "configuration": yaml.safe_dump(read_config(checkpoint), sort_keys=False),
-        },
-    )
+    return [EpisodeResult(**row, return_=0.0) for row in rows]
 
 
-def _samplers(cfg: DictConfig, checkpoint: Path, sampler: Any) -> list[tuple[int, Any]]:
-    """Return the samplers of the sweep over numbers of steps."""
-    from kinoise.policy.checkpoints.folder import read_config
-
-    base = sampler or read_config(checkpoint)["policy"]["sampler"]
-    return [(int(n), {**base, "n_steps": int(n)}) for n in cfg.n_steps]
-
-
-def _latency(make_env: Any, policy: DiffusionPolicy, batch_size: int) -> dict[str, Any]:
+def _latency(make_env: Any, controller: Any) -> dict[str, Any]:
     """Time single chunks on one thread, with the machine otherwise idle."""
     import numpy as np
 
-    from kinoise.policy.control.receding_horizon import RecedingHorizonController
-
-    controller = RecedingHorizonController.of(policy, batch_size=batch_size)
     env = make_env()
     obs, _ = env.reset(seed=0)
     env.close()
-    for _ in range(N_TIMED + 20):
+    for _ in range(N_TIMED + N_WARM):
         controller([obs], [0], [0])  # step 0 starts afresh, so that every call replans
-    times = 1e3 * np.array(controller.latencies)[20:]
+    times = 1e3 * np.array(controller.latencies)[N_WARM:]
     return {
         "chunk_ms_p50": float(np.percentile(times, 50)),
         "chunk_ms_p99": float(np.percentile(times, 99)),
-        "parameters": sum(p.numel() for p in policy.parameters()),
-        "nfe": policy.table.n_evaluations,
     }
 
 
-def _videos(
-    task: tasks.TaskSettings, make_actor: Any, episodes: Sequence[EpisodeResult]
+def _add_to_sweep(results: Results, n_steps: int, roll: Any) -> None:
+    """Score one number of sampler steps, unless that was done, and publish it."""
+    sweep = results.figures["sweep"]
+    if all(row["n_steps"] != n_steps for row in sweep):
+        row = {"n_steps": n_steps, **summarise(roll(label=f"{n_steps} sampler steps"))}
+        results.publish(sweep=sorted([*sweep, row], key=lambda each: int(each["n_steps"])))
+        low, high = row["score_interval"]
+        say(
+            f"  {n_steps:3d} steps     score {row['score']:.3f} [{low:.3f}, {high:.3f}]"
+            f"  success {row['success']:.3f}"
+        )
+
+
+def _film(
+    task: tasks.TaskSettings, make_actor: Any, episodes: Sequence[EpisodeResult], out: Path
 ) -> list[dict[str, Any]]:
-    """Replay the best, median and worst episode with pictures; the seeds make them the same."""
+    """Replay the best, median and worst episode with pictures; the seeds make them the same.
+
+    Returns:
+        The videos' titles, captions and files within `out`.
+    """
     from kinoise.envs.rollouts import Recording, rollout
 
+    from .reporting.video import encode_mp4
+
     make_env = partial(tasks.make_env(task), render_mode="rgb_array")
-    rate = tasks.control_rate(task)
     chosen = representative(episodes)
     seeds = sorted({e.seed for e in chosen.values()})
     replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
     frames = {e.seed: e.frames for e in replayed if e.frames is not None}
-    return [
-        {
-            "title": f"{name}: seed {e.seed}",
-            "caption": f"{'success' if e.success else 'no success'}, score {e.score:.3f}, "
-            f"{e.length} steps",
-            "mp4_bytes": encode_mp4(frames[e.seed], fps=rate),
-        }
-        for name, e in chosen.items()
-    ]
-
-
-def _curves(checkpoint: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    from kinoise.policy.training.log import read_log
-
-    records = read_log(assembly.run_folder(checkpoint) / "metrics.jsonl")
-    names = {"loss": "Training loss", "eval/success": "Success of checkpoints"}
-    curves: dict[str, Any] = {}
-    for key, title in names.items():
-        points = [(r["step"], r[key]) for r in records if key in r]
-        if len(points) > 1:
-            curves[title] = points
-    if len(sweep) > 1:
-        curves["Score by sampler steps | steps"] = [
-            (row["n_steps"], row["score"], *row["score_interval"]) for row in sweep
-        ]
-    return curves
-
-
-def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    tables = [_sweep_table(metrics["sweep"])] if metrics["sweep"] else []
-    return tables + ([likelihood.table(metrics["likelihood"])] if "likelihood" in metrics else [])
-
-
-def _sweep_table(sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "title": "Sampler steps",
-        "columns": ["steps", "score", "95 % interval", "success", "95 % interval"],
-        "rows": [
-            [
-                row["n_steps"],
-                row["score"],
-                "{:.3f} to {:.3f}".format(*row["score_interval"]),
-                row["success"],
-                "{:.3f} to {:.3f}".format(*row["success_interval"]),
-            ]
-            for row in sweep
-        ],
-    }
-
-
-def _rows(episodes: Sequence[EpisodeResult]) -> list[dict[str, Any]]:
-    return [
-        {"seed": e.seed, "success": e.success, "score": e.score, "length": e.length}
-        for e in episodes
-    ]
-
-
-def _machine() -> dict[str, Any]:
-    import os
-    import platform
-
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "python": platform.python_version(),
-    }
-
-
-def _print_summary(metrics: Mapping[str, Any]) -> None:
-    low, high = metrics["success_interval"]
-    print(f"n               {metrics['n_episodes']}")
-    print(f"success         {metrics['success']:.3f}  [{low:.3f}, {high:.3f}] (Wilson, 95 %)")
-    low, high = metrics["score_interval"]
-    print(f"score           {metrics['score']:.3f}  [{low:.3f}, {high:.3f}]")
-    print(f"episode length  {metrics['length']:.1f} steps")
-    print(
-        f"chunk latency   p50 {metrics['chunk_ms_p50']:.2f} ms, "
-        f"p99 {metrics['chunk_ms_p99']:.2f} ms (one thread)"
-    )
-    for row in metrics["sweep"]:
-        low, high = row["score_interval"]
-        print(
-            f"  {row['n_steps']:3d} steps     score {row['score']:.3f} [{low:.3f}, {high:.3f}]"
-            f"  success {row['success']:.3f}"
+    rate = tasks.control_rate(task)
+    videos = []
+    for name, e in chosen.items():
+        file = f"videos/{name}.mp4"
+        write_bytes_atomically(out / file, encode_mp4(frames[e.seed], fps=rate))
+        outcome = "success" if e.success else "no success"
+        videos.append(
+            {
+                "title": f"{name}: seed {e.seed}",
+                "caption": f"{outcome}, score {e.score:.3f}, {e.length} steps",
+                "file": file,
+            }
         )
+    return videos
+
+
+def _print_summary(figures: Mapping[str, Any]) -> None:
+    low, high = figures["success_interval"]
+    say(f"n               {figures['n_episodes']}")
+    say(f"success         {figures['success']:.3f}  [{low:.3f}, {high:.3f}] (Wilson, 95 %)")
+    low, high = figures["score_interval"]
+    say(f"score           {figures['score']:.3f}  [{low:.3f}, {high:.3f}]")
+    say(f"episode length  {figures['length']:.1f} steps")
+    say(
+        f"chunk latency   p50 {figures['chunk_ms_p50']:.2f} ms, "
+        f"p99 {figures['chunk_ms_p99']:.2f} ms (one thread)"
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .progress import Progress
+from .command.progress import Progress
 
 if TYPE_CHECKING:
     from kinoise.envs.rollouts import EpisodeResult, Recording

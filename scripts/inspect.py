@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from .command.places import check_file
 
 
-def run(cfg: DictConfig) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/inspect.yaml`."""
+
+    data: Path
+    plot: Path | Literal[False] | None
+
+
+def run(settings: Settings) -> None:
     """Print the report on the data set and draw it."""
     from kinoise.datasets.inspection import inspect, plot
 
-    data = Path(str(cfg.data))
-    print(inspect(data).to_text())
-    if cfg.plot is False:
-        return
-    drawing = data.with_suffix(".png") if cfg.plot in (None, True) else Path(str(cfg.plot))
-    print(f"plot {plot(data, drawing)}")
+    drawing = settings.plot
+    if drawing is None:
+        drawing = settings.data.with_suffix(".png")
+    if drawing is not False:
+        check_file("plot", drawing)
+    print(inspect(settings.data).to_text())
+    if drawing is not False:
+        print(f"plot {plot(settings.data, drawing)}")

@@ -5,40 +5,60 @@ A method is a choice in each slot; `kinoise train slot=option` makes it, `family
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import catalogue
-from .errors import UsageError, suggest
+from .command import catalogue
+from .command.errors import UsageError, suggest
+from .command.files import write_atomically
+from .command.places import check_file
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
     from rich.table import Table
 
 
-def run(cfg: DictConfig) -> None:
-    """Print the table of slots; `cfg.slot` names the only one to show, null for all.
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/methods.yaml`."""
 
-    With `cfg.out`, write the page of all methods there instead. Raises UsageError for a slot that
-    is not there, and for figures that are not.
+    slot: str | None
+    out: Path | None
+    figures: Path | None
+
+    def __post_init__(self) -> None:
+        if self.figures is not None and self.out is None:
+            raise UsageError("figures belong on the page of methods; name it with out=PAGE.md")
+
+
+def run(settings: Settings) -> None:
+    """Print the table of slots, or of one slot; with `out`, write the page of all methods there.
+
+    Raises:
+        UsageError: a slot or figures that are not there.
     """
+    if settings.out is not None:
+        _write_page(settings.out, settings.figures)
+        return
     from rich.console import Console
 
-    if cfg.out is not None:
-        from .methods_page import page, read_figures
-
-        figures = None if cfg.figures is None else read_figures(Path(cfg.figures))
-        Path(cfg.out).write_text(page(figures), encoding="utf-8")
-        print(f"wrote {cfg.out}")
-        return
-
     groups = catalogue.groups()
-    if cfg.slot is not None:
-        if cfg.slot not in groups:
-            hint = suggest(cfg.slot, groups) or ";"
-            raise UsageError(f"no slot named '{cfg.slot}'{hint} slots: {', '.join(groups)}")
-        groups = {cfg.slot: groups[cfg.slot]}
+    slot = settings.slot
+    if slot is not None:
+        if slot not in groups:
+            hint = suggest(slot, groups) or ";"
+            raise UsageError(f"no slot named '{slot}'{hint} slots: {', '.join(groups)}")
+        groups = {slot: groups[slot]}
     Console().print(methods_table(groups))
+
+
+def _write_page(out: Path, figures: Path | None) -> None:
+    from .reporting.methods_page import page, read_figures
+
+    check_file("out", out)
+    record = None if figures is None else read_figures(figures)
+    write_atomically(out, page(record))
+    print(f"wrote {out}")
 
 
 def methods_table(groups: dict[str, list[str]]) -> Table:

@@ -14,11 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError, suggest
+from .command.errors import UsageError, suggest
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
     from kinoise.envs import TaskSpec
 
 KEYS = ("name", "env_id", "env_kwargs", "obs_keys", "success", "control_rate_hz")
@@ -57,24 +55,31 @@ class TaskSettings:
         return None if self.env_id is None else task_spec(self.env_id)
 
 
-def task_of(cfg: DictConfig, checkpoint: Path | None = None) -> TaskSettings:
-    """Return the task that a verb's configuration names, else the one a checkpoint learned.
+def task_of(settings: Any, checkpoint: Path | None = None) -> TaskSettings:
+    """Return the task that a verb's settings name, else the one a checkpoint learned.
+
+    Args:
+        settings: with a node `task`, or None there, and with `trust` where a checkpoint may name
+            the task.
+        checkpoint: whose task it is where the settings name none.
 
     Raises:
         UsageError: neither names one, a node is wrong, or the checkpoint's needs trust.
     """
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
-    node = cfg.get("task")
+    node = settings.task
+    if isinstance(node, DictConfig):
+        node = OmegaConf.to_container(node, resolve=True)
     if node is not None:
-        return read_task(OmegaConf.to_container(node, resolve=True))
+        return read_task(node)
     if checkpoint is None:
         raise UsageError("no task; choose one with task=NAME")
 
     from kinoise.policy.checkpoints import read_config
 
     task = read_task(read_config(checkpoint).get("task"))
-    if task.env_id is not None and task.spec is None and not cfg.get("trust"):
+    if task.env_id is not None and task.spec is None and not getattr(settings, "trust", False):
         raise UsageError(
             f"the checkpoint's task runs in {task.env_id!r:.80}, which is none of Kinoise's own "
             "environments and may run foreign code; give task=NAME, or trust=true if you know "

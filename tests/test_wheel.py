@@ -57,7 +57,7 @@ def test_the_wheel_declares_the_command_and_claims_no_top_level_datasets(wheel: 
         names = archive.namelist()
         entry_points = next(name for name in names if name.endswith("entry_points.txt"))
         text = archive.read(entry_points).decode()
-    assert "kinoise = kinoise.scripts.cli:main" in text
+    assert "kinoise = kinoise.scripts.command.cli:main" in text
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"kinoise"}
 
 

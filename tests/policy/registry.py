@@ -12,7 +12,7 @@ from kinoise.policy.build import build
 from kinoise.policy.paths import Path
 from kinoise.policy.sampling.registry import SOLVERS
 from kinoise.policy.targets import TARGETS
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 
 def entries(slot: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from oracles import TWO_MODES, Mixture, energy_distance, walk
 from kinoise.policy.build import build
 from kinoise.policy.sampling.grids import UniformLogSNR
 from kinoise.policy.sampling.registry import compile_table
-from kinoise.scripts import assembly, catalogue
-from kinoise.scripts.composing import compose
+from kinoise.scripts import assembly
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
 
 #: What the data are under one observation, and under another.
 CONDITIONS = (

@@ -7,9 +7,10 @@ import torch
 from omegaconf import OmegaConf
 
 from kinoise.policy.build import build
-from kinoise.scripts import assembly, catalogue, tasks
-from kinoise.scripts.composing import compose
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts import assembly, tasks
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.verbs import VERBS
 
 GROUPS = catalogue.groups()
 POLICY_SLOTS = (

@@ -10,8 +10,8 @@ import torch
 
 from kinoise.policy.build import build
 from kinoise.scripts import assembly
-from kinoise.scripts.composing import compose
-from kinoise.scripts.methods_page import SLOTS, families, page, read_figures
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.reporting.methods_page import SLOTS, families, page, read_figures
 
 ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = {family.name: family for family in families()}

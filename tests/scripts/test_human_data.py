@@ -11,7 +11,7 @@ import zarr
 from kinoise.datasets.storage import ReplayBuffer
 from kinoise.envs.suites.gym_pusht import GymPushT, replay
 from kinoise.envs.tasks.push_t import geometry
-from kinoise.scripts.cli import main
+from kinoise.scripts.command.cli import main
 
 SOURCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "pusht_human.zarr"
 pytestmark = pytest.mark.skipif(not SOURCE.exists(), reason="needs the human Push-T data")

@@ -17,8 +17,10 @@ import torch
 from kinoise.datasets.storage import ReplayBuffer
 from kinoise.policy.checkpoints import load_policy, read_meta
 from kinoise.scripts import assembly
-from kinoise.scripts.cli import main
+from kinoise.scripts.command.cli import main
 
+#: The command in a process of its own.
+COMMAND = (sys.executable, "-m", "kinoise.scripts.command.cli")
 #: A network and a schedule that train in a second.
 SMALL = [
     "policy.network.width=32",
@@ -159,7 +161,13 @@ def test_control_runs_at_the_rate_of_the_task(run: Path, tmp_path: Path) -> None
 def test_an_interrupted_training_resumes_from_where_it_stopped(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["train", f"data.path={data}", f"run={out}", *SMALL, "evaluation.n_episodes=0"]
-    command = [sys.executable, "-m", "kinoise.scripts.cli", *words, "trainer.n_steps=1000000"]
+    command = [
+        sys.executable,
+        "-m",
+        "kinoise.scripts.command.cli",
+        *words,
+        "trainer.n_steps=1000000",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     _wait_for(out / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
@@ -175,7 +183,7 @@ def test_a_killed_training_leaves_a_readable_checkpoint(data: Path, tmp_path: Pa
     out = tmp_path / "run"
     words = ["train", f"data.path={data}", f"run={out}", *SMALL, "evaluation.n_episodes=0"]
     every = ["trainer.checkpoint_minutes=0.002", "trainer.n_steps=1000000"]
-    process = subprocess.Popen([sys.executable, "-m", "kinoise.scripts.cli", *words, *every])
+    process = subprocess.Popen([*COMMAND, *words, *every])
     _wait_for(out / "checkpoints" / "last")
     time.sleep(1.0)
     os.kill(process.pid, signal.SIGKILL)
@@ -187,7 +195,7 @@ def test_a_killed_training_leaves_a_readable_checkpoint(data: Path, tmp_path: Pa
 def test_a_killed_collection_leaves_whole_episodes(tmp_path: Path) -> None:
     out = tmp_path / "data.zarr"
     words = ["collect", f"out={out}", "n_episodes=1000", "n_workers=0", "n_envs=2"]
-    process = subprocess.Popen([sys.executable, "-m", "kinoise.scripts.cli", *words])
+    process = subprocess.Popen([*COMMAND, *words])
     _wait_for(out / "data" / "action")
     time.sleep(1.5)
     os.kill(process.pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ from kinoise.policy.guidance import (
 )
 from kinoise.policy.guidance.costs import Goal
 from kinoise.policy.guidance.estimate import Estimate
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 FILES = sorted((catalogue.config_folder() / "guidance").glob("*.yaml"))
 

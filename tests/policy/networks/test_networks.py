@@ -25,7 +25,7 @@ from kinoise.policy.networks import (
 )
 from kinoise.policy.networks.layers.convolution import Conv1d
 from kinoise.policy.networks.layers.embeddings import sinusoidal_embedding
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 B, H, DA, TO, DC = 3, 8, 2, 2, 5
 

@@ -18,7 +18,7 @@ from kinoise.policy.sampling.grids import UniformLogSNR, UniformTime
 from kinoise.policy.sampling.registry import OWN, SCHEDULERS, SOLVERS, compile_table, noise_from
 from kinoise.policy.sampling.table import Table, run_table
 from kinoise.policy.targets import Frame, frame
-from kinoise.scripts import catalogue
+from kinoise.scripts.command import catalogue
 
 every_own = pytest.mark.parametrize("solver", list(OWN))
 #: Solvers that walk in the path's own time, and so differ from path to path.

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from kinoise.scripts import cli, completion, errors
-from kinoise.scripts.composing import compose
-from kinoise.scripts.errors import UsageError
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts.command import cli, completion, errors
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.errors import UsageError
+from kinoise.scripts.command.multirun import jobs
+from kinoise.scripts.command.verbs import VERBS
 
-HEAVY = ("torch", "mujoco", "hydra", "omegaconf", "numpy", "zarr", "diffusers", "rich", "yaml")
+HEAVY = ("torch", "mujoco", "hydra", "omegaconf", "numpy", "zarr", "diffusers", "rich")
 
 
 @pytest.fixture
@@ -183,8 +184,9 @@ def test_every_verb_has_help_with_examples_that_compose(
         assert example in page
         _, named, *words = example.split()
         assert named == verb
-        words = [word for word in words if word != "--cfg"]
-        compose(verb, cli.to_overrides(VERBS[verb], words))
+        overrides = cli.to_overrides(VERBS[verb], [w for w in words if not w.startswith("-")])
+        for job in jobs(overrides):
+            compose(verb, job)
 
 
 def test_help_names_every_verb_and_version_every_library(
@@ -192,17 +194,17 @@ def test_help_names_every_verb_and_version_every_library(
 ) -> None:
     assert cli.main([]) == 0
     page = capsys.readouterr().out
-    assert all(f"  {verb.name:<9} {verb.summary}" in page for verb in VERBS.values())
+    assert all(f"  {verb.name:<11} {verb.summary}" in page for verb in VERBS.values())
     assert cli.main(["--version"]) == 0
     assert "torch" in capsys.readouterr().out
 
 
 def test_help_and_completion_import_nothing_heavy() -> None:
     program = (
-        "import sys; from kinoise.scripts import cli, completion, help_text, verbs\n"
-        "cli.build_parser(); help_text.for_command()\n"
+        "import sys; from kinoise.scripts.command import cli, completion, help, verbs\n"
+        "cli.build_parser(); help.for_command()\n"
         "for verb in verbs.VERBS.values():\n"
-        "    help_text.for_verb(verb); completion.candidates(verb, 'a')\n"
+        "    help.for_verb(verb); completion.candidates(verb, 'a')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -210,7 +212,7 @@ def test_help_and_completion_import_nothing_heavy() -> None:
 
 
 def test_a_reader_that_leaves_early_causes_no_complaint() -> None:
-    command = [sys.executable, "-m", "kinoise.scripts.cli", "methods", "--cfg"]
+    command = [sys.executable, "-m", "kinoise.scripts.command.cli", "methods", "--cfg"]
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True)
@@ -247,5 +249,7 @@ def test_the_shell_gets_its_answer_from_the_command(tmp_path: Path) -> None:
         "COMP_POINT": str(len(line)),
         "COMP_TYPE": "9",
     }
-    subprocess.run([sys.executable, "-m", "kinoise.scripts.cli"], env=environment, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "kinoise.scripts.command.cli"], env=environment, check=False
+    )
     assert answer.read_text().strip() == "bench"

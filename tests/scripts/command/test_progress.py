@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 
-from kinoise.scripts.progress import Progress, duration_text
+from kinoise.scripts.command.progress import Progress, duration_text
 
 
 class _Clock:
@@ -100,3 +103,20 @@ def test_a_stage_inside_another_takes_the_terminal_and_gives_it_back() -> None:
 )
 def test_a_duration_is_written_as_on_a_clock(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_work_goes_on_in_silence_when_its_reader_has_left() -> None:
+    program = (
+        "import sys; from kinoise.scripts.command.progress import Progress, say\n"
+        "say('first')\n"
+        "with Progress('train', 3) as progress:\n"
+        "    for step in range(3): progress.update(step + 1)\n"
+        "say('last'); print('and more', flush=True); sys.stderr.write('done')"
+    )
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=write_end, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "done")

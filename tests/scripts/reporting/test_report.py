@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinoise.scripts import charts
-from kinoise.scripts.files import write_atomically
-from kinoise.scripts.report import encode_mp4, write_metrics, write_report
+from kinoise.scripts.command.files import write_atomically
+from kinoise.scripts.reporting import charts
+from kinoise.scripts.reporting.report import encode_mp4, write_metrics, write_report
 
 VOID = {"meta"}
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from kinoise.scripts import catalogue
-from kinoise.scripts.composing import complete, compose, quote, to_yaml
-from kinoise.scripts.errors import UsageError
-from kinoise.scripts.verbs import VERBS
+from kinoise.scripts.command import catalogue
+from kinoise.scripts.command.composing import complete, compose, quote, to_yaml
+from kinoise.scripts.command.errors import UsageError
+from kinoise.scripts.command.verbs import VERBS
 
 FILES = {
     "train.yaml": """\
@@ -59,10 +59,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_a_plus_also_changes_a_value_that_is_there() -> None:
-    assert compose("eval", ["+likelihood=true"]).likelihood is True
-    assert compose("eval", ["likelihood=true"]).likelihood is True
-    assert compose("train", ["+new=3"]).new == 3
+def test_a_plus_adds_and_two_add_or_change_as_in_hydra(folder: Path) -> None:
+    assert compose("train", ["+new=3"], folder=folder).new == 3
+    assert compose("train", ["++seed=3"], folder=folder).seed == 3
+    with pytest.raises(UsageError, match="'seed' is there already; change it by seed="):
+        compose("train", ["+seed=3"], folder=folder)
+
+
+def test_a_folder_of_the_users_own_adds_options(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "mine.yaml").write_text("# Mine.\nname: mine\nrate_hz: 5\n")
+    config = compose("train", ["task=mine"], folder=folder, extra=[tmp_path])
+    assert config.task.rate_hz == 5
+    searched = f"hydra.searchpath=[file://{tmp_path}]"
+    assert compose("train", ["task=mine", searched], folder=folder).task.rate_hz == 5
+    with pytest.raises(UsageError, match=r"did you mean 'mine'\? choices: .*pusht.*mine"):
+        compose("train", ["task=min"], folder=folder, extra=[tmp_path])
+    with pytest.raises(UsageError, match="no folder at"):
+        compose("train", folder=folder, extra=[tmp_path / "none"])
 
 
 def test_overrides_choose_options_and_change_settings(folder: Path) -> None:
@@ -88,7 +102,7 @@ def test_an_experiment_overrides_slots_and_settings_together(folder: Path) -> No
         ("taks=pusht", "'train' has no setting 'taks'; did you mean 'task'?"),
         ("~nothing", "'train' has no setting 'nothing'"),
         ("seed=[1,2", "cannot read 'seed=[1,2' ("),
-        ("seed=1,2", "'seed=1,2' asks for a sweep"),
+        ("seed=1,2", "'seed=1,2' asks for a sweep; add --multirun"),
         ("+task=pick_plac", "no task named 'pick_plac'; did you mean 'pick_place'?"),
     ],
 )

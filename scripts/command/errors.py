@@ -22,6 +22,10 @@ SYSTEM_REFUSALS = {
     errno.ENOSPC: ("disk full", "free some space and run it again; what was finished is kept"),
     errno.EDQUOT: ("disk quota used up", "free some space and run it again"),
     errno.EROFS: ("read-only file system", "choose another output folder"),
+    errno.ENAMETOOLONG: ("path too long", "choose a shorter one"),
+    errno.ENOTDIR: ("a file stands in the way", "choose another path"),
+    errno.EISDIR: ("a folder stands there", "name a file"),
+    errno.ELOOP: ("links that lead in a circle", "choose another path"),
     errno.EACCES: ("permission denied", "choose another path or change its permissions"),
 }
 
@@ -61,7 +65,8 @@ def _user_errors() -> tuple[type[BaseException], ...]:
 
 def _refusal_line(error: OSError) -> str:
     what, mend = SYSTEM_REFUSALS[error.errno or 0]
-    place = f" at '{error.filename}'" if error.filename else ""
+    name = str(error.filename or "")
+    place = f" at '{name if len(name) < 100 else f'{name[:97]}...'}'" if name else ""
     return f"{what}{place}; {mend}"
 
 

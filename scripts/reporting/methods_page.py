@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import catalogue
-from .errors import UsageError
+from ..command import catalogue
+from ..command.errors import UsageError
 
 #: The slots of a method, in the order of the page.
 SLOTS = (

@@ -54,8 +54,11 @@ class _Axis:
         log: bool = False,
         tight: bool = False,
     ) -> None:
-        self.start, self.end, self.log = start, end, log
-        low, high = min(values), max(values)
+        self.start = start
+        self.end = end
+        self.log = log
+        low = min(values)
+        high = max(values)
         if log:
             low, high = math.log10(low), math.log10(high)
             self.ticks = _log_ticks(low, high)
@@ -67,7 +70,8 @@ class _Axis:
                 low, high = math.floor(low / step) * step, math.ceil(high / step) * step
             first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
             self.ticks = [k * step for k in range(first, last + 1)]
-        self.low, self.high = low, high
+        self.low = low
+        self.high = high
 
     def pixel(self, value: float) -> float:
         """Return the pixel coordinate of `value`."""

@@ -15,24 +15,54 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def compose(verb: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> DictConfig:
+def compose(
+    verb: str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    extra: Sequence[Path] = (),
+) -> DictConfig:
     """Return the config of `verb` with Hydra `overrides` applied.
 
-    `folder` holds the YAML files; the packaged ones by default. Raises UsageError, one line with
-    the nearest right name, for an override that Hydra cannot read or that fits nothing.
+    Args:
+        verb: name of the config.
+        overrides: in Hydra's grammar.
+        folder: holds the YAML files; the packaged ones by default.
+        extra: folders of the user's own YAML files, searched besides.
+
+    Raises:
+        UsageError: an override that Hydra cannot read or that fits nothing; one line with the
+            nearest right name.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     folder = folder or catalogue.config_folder()
-    overrides = [_add_or_change(text, folder) for text in overrides]
+    overrides = [*overrides, *search_path(overrides, extra)]
     try:
         return _compose(verb, overrides, folder)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if "You must specify" in str(error):  # a slot without a default
             raise UsageError(" ".join(str(error).split())) from error
-        _explain(verb, overrides, folder)
+        _explain(verb, overrides, folder, extra)
         raise UsageError(_first_line(error)) from error
+
+
+def search_path(overrides: Sequence[str], extra: Sequence[Path]) -> list[str]:
+    """Return the override by which Hydra also searches the folders `extra`, as `--config-dir` does.
+
+    Raises:
+        UsageError: one of them is not there, or the overrides set a search path themselves.
+    """
+    if not extra:
+        return []
+    for folder in extra:
+        if not folder.is_dir():
+            raise UsageError(f"--config-dir: no folder at '{folder}'")
+    if any(text.lstrip("+").startswith("hydra.searchpath=") for text in overrides):
+        raise UsageError("give --config-dir or hydra.searchpath=[...], not both")
+    places = ",".join(quote(f"file://{folder.resolve()}") for folder in extra)
+    return [f"hydra.searchpath=[{places}]"]
 
 
 def complete(config: DictConfig, wanted: str) -> DictConfig:
@@ -72,13 +102,6 @@ def quote(value: str) -> str:
     return f"'{escaped}{trailing * chr(92)}'"
 
 
-def _add_or_change(text: str, folder: Path) -> str:
-    """Let `+key=value` also change a value that is there: Hydra would refuse to add it again."""
-    key = text.removeprefix("+").partition("=")[0].partition("@")[0]
-    adds_value = text.startswith("+") and not text.startswith("++")
-    return f"+{text}" if adds_value and key not in catalogue.groups(folder) else text
-
-
 def _compose(verb: str, overrides: Sequence[str], folder: Path) -> DictConfig:
     import hydra
 
@@ -86,9 +109,12 @@ def _compose(verb: str, overrides: Sequence[str], folder: Path) -> DictConfig:
         return hydra.compose(config_name=verb, overrides=list(overrides))
 
 
-def _explain(verb: str, overrides: Sequence[str], folder: Path) -> None:
+def _explain(verb: str, overrides: Sequence[str], folder: Path, extra: Sequence[Path]) -> None:
     """Raise the UsageError that fits the first faulty override; return when none is at fault."""
     groups = catalogue.groups(folder)
+    for place in extra:
+        for group, options in catalogue.groups(place).items():
+            groups[group] = [*groups.get(group, []), *options]
     parsed = [_parse(text) for text in overrides]
     for override in parsed:
         _check_option(override, groups)
@@ -128,25 +154,29 @@ def _parse(text: str) -> Override:
         hint = "quote text that holds spaces, commas, brackets or '=': \"key='some text'\""
         raise UsageError(f"cannot read '{text}' ({_first_line(error)}); {hint}") from error
     if override.is_sweep_override():
-        raise UsageError(f"'{text}' asks for a sweep; give one value, or a list as [a,b]")
+        raise UsageError(
+            f"'{text}' asks for a sweep; add --multirun for one run each, or give a list as [a,b]"
+        )
     return override
 
 
 def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
-    group, option = override.key_or_group, override.value()
+    group = override.key_or_group
+    option = override.value()
     options = groups.get(group, [])
-    if options and option is None:
-        raise UsageError(f"{group}=null chooses no {group}; choices: {', '.join(options)}")
-    if not options or not isinstance(option, str) or override.is_delete() or option in options:
+    if not options or isinstance(option, list) or override.is_delete() or option in options:
         return
-    hint = suggest(option, options) or ";"
+    hint = suggest(str(option), options) or ";"
     raise UsageError(f"no {group} named '{option}'{hint} choices: {', '.join(options)}")
 
 
 def _check_name(override: Override, verb: str, names: Sequence[str]) -> None:
     key = override.key_or_group
     label = f"{key}@{override.package}" if override.package else key
-    if label in names or override.is_add() or override.is_force_add():
+    if override.is_add() and key in names and override.package is None:
+        raise UsageError(f"'{key}' is there already; change it by {key}=..., without the plus")
+    added = override.is_add() or override.is_force_add()
+    if label in names or added or key.startswith(("hydra.", "hydra/")):
         return
     hint = suggest(label, names)
     raise UsageError(

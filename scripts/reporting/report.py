@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..command.files import write_atomically
 from .charts import Series, line_chart, number_text
-from .files import write_atomically
 from .video import encode_mp4
 
 __all__ = ["encode_mp4", "write_metrics", "write_report"]
@@ -63,6 +63,12 @@ TILES = (
     _Tile("deadline_misses", "Deadline misses", note=("ticks", "of {} ticks")),
     _Tile("parameters", "Parameters"),
     _Tile("nfe", "Network evaluations", note=("sampler", "a chunk, {}")),
+)
+
+#: What the two headline figures mean.
+MEANINGS = (
+    "Success: the share of episodes in which the task was solved at some step. "
+    "Score: how near to solved an episode came at its best, from 0 to 1."
 )
 
 
@@ -158,7 +164,9 @@ def _with_unit(text: str) -> str:
 
 def _interval(tile: _Tile, value: float, low: float, high: float) -> str:
     """Draw an interval on a track from 0 to 1, and write it below."""
-    left, width, point = 100 * low, 100 * (high - low), 100 * value
+    left = 100 * low
+    width = 100 * (high - low)
+    point = 100 * value
     return (
         f'<div class="interval"><i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
         f'<u style="left:{point:.1f}%"></u></div>'
@@ -203,6 +211,7 @@ def _episodes(episodes: Sequence[Mapping[str, Any]]) -> str:
     outcomes = "".join(_outcome(episode) for episode in episodes if "success" in episode)
     count = sum(bool(episode.get("success")) for episode in episodes)
     note = f"{count} of {len(episodes)} succeeded; a hollow square is a failure."
+    note += f" {MEANINGS}"
     strip = f'<p class="note">{note}</p><div class="outcomes">{outcomes}</div>' if outcomes else ""
     return f"<h2>Every episode</h2>{strip}{_table(columns, rows)}"
 

@@ -10,12 +10,13 @@ from . import catalogue
 from .verbs import VERBS, Verb
 
 WIDTH = 96
+MULTIRUN = [("-m, --multirun", "one run for every choice in key=a,b; results in one table")]
 VERSIONED = ("torch", "mujoco", "gymnasium", "zarr", "diffusers", "hydra-core", "numpy")
 
 
 def for_command() -> str:
     """Return the page of `kinoise --help`."""
-    verbs = "\n".join(f"  {verb.name:<9} {verb.summary}" for verb in VERBS.values())
+    verbs = "\n".join(f"  {verb.name:<11} {verb.summary}" for verb in VERBS.values())
     return f"""\
 usage: kinoise VERB [words] [key=value ...]
 
@@ -38,6 +39,8 @@ options:
   -h, --help  this page; after a verb, that verb's page
   --version   versions of Kinoise and of what it builds on
   --cfg       after a verb: print the composed config as YAML and stop
+  -m          after train or eval: one run for every choice in key=a,b (Hydra's --multirun)
+  --config-dir FOLDER  after a verb: look for YAML files of your own there too
 
 shell completion (bash, zsh): eval "$(register-python-argcomplete kinoise)"
 """
@@ -57,6 +60,8 @@ def for_verb(verb: Verb) -> str:
             [
                 ("-h, --help", "this page"),
                 ("--cfg", "print the composed config as YAML and stop"),
+                ("--config-dir FOLDER", "look for YAML files of your own there too"),
+                *MULTIRUN[: verb.figures != ""],
             ],
         ),
     )
@@ -85,7 +90,7 @@ def versions() -> str:
 
 def _about(verb: Verb) -> str:
     """Return the docstring of the verb's module, read without importing it."""
-    path = Path(__file__).with_name(f"{verb.module}.py")
+    path = Path(__file__).parents[1] / f"{verb.module}.py"
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path.exists() else None
     return docstring or f"{verb.summary[0].upper()}{verb.summary[1:]}."
 

@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from kinoise.datasets.storage import ReplayBuffer
-from kinoise.scripts.cli import main
+from kinoise.scripts.command.cli import main
 
 
 def _complaint(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
@@ -130,7 +130,12 @@ def test_an_existing_run_is_not_overwritten_unasked(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", f"data.path={data}", f"run={tmp_path / 'r'}", "trainer.n_steps=2"]
-    words += ["evaluation.n_episodes=0", "data.batch_size=8", "policy.network.width=32"]
+    words += [
+        "evaluation.n_episodes=0",
+        "n_threads=1",
+        "data.batch_size=8",
+        "policy.network.width=32",
+    ]
     assert main(words) == 0
     assert "resume=true" in _complaint(capsys, words)
 
@@ -141,13 +146,13 @@ def test_a_full_disk_is_said_in_one_line_and_keeps_what_was_there(
     """A real limit on the size of files stands in for a full disk."""
     out = tmp_path / "r"
     program = (
-        "import resource, signal, sys; from kinoise.scripts.cli import main;"
+        "import resource, signal, sys; from kinoise.scripts.command.cli import main;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
         "sys.exit(main(sys.argv[1:]))"
     )
     words = ["train", f"data.path={data}", f"run={out}", "trainer.n_steps=2", "data.batch_size=8"]
-    command = [sys.executable, "-c", program, *words, "evaluation.n_episodes=0"]
+    command = [sys.executable, "-c", program, *words, "evaluation.n_episodes=0", "n_threads=1"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import completion, help_text
+from . import completion, help
 from .errors import UsageError, suggest, user_line
 from .verbs import VERBS, Verb
 
@@ -64,18 +64,26 @@ def _dispatch(argv: list[str]) -> int:
         if word.startswith("-"):
             command = " ".join(("kinoise", *filter(None, [arguments.verb])))
             raise UsageError(f"no option '{word}'; `{command} --help` lists them")
-    return _run(VERBS[arguments.verb], [*arguments.words, *rest], show_config=arguments.cfg)
+    return _run(VERBS[arguments.verb], [*arguments.words, *rest], arguments)
 
 
-def _run(verb: Verb, words: Sequence[str], *, show_config: bool) -> int:
-    from .composing import complete, compose, to_yaml
+def _run(verb: Verb, words: Sequence[str], options: argparse.Namespace) -> int:
+    from .composing import compose, to_yaml
 
-    config = compose(verb.name, to_overrides(verb, words))
-    if show_config:
+    overrides = to_overrides(verb, words)
+    if options.multirun:
+        from .multirun import run_many
+
+        run_many(verb, overrides, options.config_dir)
+        return 0
+    config = compose(verb.name, overrides, extra=options.config_dir)
+    if options.cfg:
         print(to_yaml(config), end="")
         return 0
-    module = importlib.import_module(f"kinoise.scripts.{verb.module}")
-    module.run(complete(config, help_text.usage(verb)))
+    from .settings import settings_of
+
+    settings = settings_of(verb.name, config)
+    importlib.import_module(f"kinoise.scripts.{verb.module}").run(settings)
     return 0
 
 
@@ -89,7 +97,7 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
     bare = [word for word in words if not is_override(word)]
     if len(bare) > len(verb.positionals):
         extra = bare[len(verb.positionals)]
-        raise UsageError(f"what to do with '{extra}'? usage: {help_text.usage(verb)}")
+        raise UsageError(f"what to do with '{extra}'? usage: {help.usage(verb)}")
     overrides = [word for word in words if is_override(word)]
     for positional, word in zip(verb.positionals, bare, strict=False):
         if positional.choices and word not in positional.choices:
@@ -102,7 +110,12 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
 
 def is_override(word: str) -> bool:
     """Say whether `word` is a Hydra override; an existing path such as `runs/lr=3/x` is not."""
-    return OVERRIDE.match(word) is not None and not Path(word).exists()
+    if OVERRIDE.match(word) is None:
+        return False
+    try:
+        return not Path(word).exists()
+    except OSError:  # too long for a path
+        return True
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,7 +124,7 @@ class _Parser(argparse.ArgumentParser):
     verb: Verb | None = None
 
     def format_help(self) -> str:
-        return help_text.for_verb(self.verb) if self.verb else help_text.for_command()
+        return help.for_verb(self.verb) if self.verb else help.for_command()
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -121,7 +134,7 @@ class _Version(argparse.Action):
     """Print the versions that a report of a fault needs, and stop."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(help_text.versions())
+        print(help.versions())
         parser.exit()
 
 
@@ -134,6 +147,8 @@ def build_parser() -> argparse.ArgumentParser:
         own = subparsers.add_parser(verb.name, help=verb.summary, allow_abbrev=False)
         own.verb = verb
         own.add_argument("--cfg", action="store_true", help="print the config as YAML and stop")
+        own.add_argument("--config-dir", action="append", default=[], type=Path, metavar="FOLDER")
+        own.add_argument("-m", "--multirun", action="store_true", help="one run for every choice")
         words = own.add_argument("words", nargs="*")
         completion.attach(words, verb)
     return parser

@@ -6,6 +6,8 @@ the background: the display is drawn inside `update`, so it cannot disturb a tim
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections import deque
@@ -42,7 +44,10 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.label, self.total, self.unit, self.done = label, total, unit, start
+        self.label = label
+        self.total = total
+        self.unit = unit
+        self.done = start
         self.facts: dict[str, object] = {}
         self._clock = clock
         self._began = clock()
@@ -90,9 +95,8 @@ class Progress:
     @property
     def rate(self) -> float:
         """Units per second of late; over the whole stage once it is finished."""
-        then, before = self._recent[0]
-        if self.done >= self.total:
-            then, before = self._began, self._start
+        finished = self.done >= self.total
+        then, before = (self._began, self._start) if finished else self._recent[0]
         return (self.done - before) / max(self._clock() - then, 1e-9)
 
     @property
@@ -116,6 +120,25 @@ class Progress:
         )
         parts += [f"{name} {value}" for name, value in self.facts.items()]
         return "  ".join(parts)
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line at once; where its reader has left, be silent from now on.
+
+    A training goes on when `head` or the terminal that showed it is gone.
+    """
+    stream = stream or sys.stdout
+    try:
+        print(line, file=stream, flush=True)
+    except OSError as error:
+        _fall_silent(stream, error)
+
+
+def _fall_silent(stream: TextIO, error: OSError) -> None:
+    """Send what is still written to `stream` nowhere, if it is its reader that is gone."""
+    if error.errno not in (errno.EPIPE, errno.EIO):
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Display(Protocol):
@@ -143,7 +166,7 @@ class _Lines:
         self.say(f"{progress.label:<10} {percent:3d} %  {progress.figures()}")
 
     def say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        say(line, self._stream)
 
     def close(self) -> None:
         """Nothing to put away."""
@@ -165,6 +188,7 @@ class _Bar:
         from rich.progress import Progress as RichProgress
         from rich.table import Column
 
+        self._stream = stream
         one_line = Column(no_wrap=True, overflow="ellipsis")
         self._rich = RichProgress(
             TextColumn("[bold]{task.description:<10}"),
@@ -186,7 +210,10 @@ class _Bar:
 
     def draw(self, progress: Progress) -> None:
         self._rich.update(self._task, completed=progress.done, figures=progress.figures())
-        self._rich.refresh()
+        try:
+            self._rich.refresh()
+        except OSError as error:
+            _fall_silent(self._stream, error)
 
     def say(self, line: str) -> None:
         self._rich.console.print(line, markup=False)

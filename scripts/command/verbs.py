@@ -18,13 +18,26 @@ class Positional:
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: `kinoise.scripts.<module>` runs it on the config `configs/<name>.yaml`."""
+    """One verb: `kinoise.scripts.<module>` runs it on the config `configs/<name>.yaml`.
+
+    Its module holds `Settings`, the schema of that config, and `run(settings)`.
+
+    Attributes:
+        name: as it is typed.
+        module: within `kinoise.scripts`.
+        summary: one line of help.
+        examples: command lines and what they do.
+        positionals: words that may stand bare.
+        figures: the setting that names the folder of its results, where `run` returns figures and
+            `--multirun` can gather them; "" where it cannot.
+    """
 
     name: str
     module: str
     summary: str
     examples: tuple[tuple[str, str], ...]
     positionals: tuple[Positional, ...] = ()
+    figures: str = ""
 
 
 CHECKPOINT = Positional("checkpoint", "CHECKPOINT", "folder that `kinoise train` wrote")
@@ -75,7 +88,9 @@ VERBS = {
                     "kinoise train network=dit trainer.learning_rate=3e-4",
                     "other settings",
                 ),
+                ("kinoise train -m seed=0,1,2 network=dit,unet1d", "six runs and their table"),
             ),
+            figures="run",
         ),
         Verb(
             "eval",
@@ -85,14 +100,18 @@ VERBS = {
                 ("kinoise eval runs/pick_place", "success with its interval, score, latency"),
                 ("kinoise eval runs/pick_place sampler=ddim", "the same policy, another solver"),
                 (
-                    "kinoise eval runs/pick_place +likelihood=true",
-                    "and how familiar the observations are",
-                ),
-                (
                     "kinoise eval runs/pick_place sampler=ddim policy.sampler.path=vp_cosine",
                     "along another path than the one trained on",
                 ),
             ),
+            (CHECKPOINT,),
+            figures="out",
+        ),
+        Verb(
+            "familiarity",
+            "familiarity",
+            "say how familiar observations are to a policy",
+            (("kinoise familiarity runs/pick_place", "of episodes, corrupted and pushed ones"),),
             (CHECKPOINT,),
         ),
         Verb(

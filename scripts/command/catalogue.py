@@ -1,19 +1,16 @@
 """Read from the packaged YAML files which slots there are and what can stand in them.
 
-Works on the text alone: help and shell completion must answer at once, and both Hydra and a
-YAML parser take longer to import than the whole answer takes to find.
+PyYAML reads them, in C: help and shell completion must answer at once, and Hydra alone takes longer
+to import than the whole answer takes to find. Comments, which no parser keeps, are read as text.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-# One entry of a defaults list: `- group: option`, with Hydra's prefixes and an optional package.
-DEFAULTS_ENTRY = re.compile(
-    r"^\s*-\s+(?:optional\s+)?(override\s+)?(/?[\w/]+)(?:@([\w.]+))?:\s*(\S+)"
-)
+from typing import Any
 
 
 def config_folder() -> Path:
@@ -53,11 +50,9 @@ def slots(config: str, root: Path | None = None) -> dict[str, str]:
     waiting = [(root / f"{config}.yaml", "")]
     while waiting:
         path, outer = waiting.pop(0)
-        for entry in _defaults(path):
-            is_override, group, package, option = entry.groups()
+        for group, package, option, is_override in _defaults(path):
             if group[0] != "/":  # relative to the group that the file stands in
                 group = (path.parent.relative_to(root) / group).as_posix()
-            package = package or entry[2].strip("/").replace("/", ".")
             group = group.strip("/")
             if is_override:
                 overridden[group] = option
@@ -89,47 +84,57 @@ def settings_text(config: str, root: Path | None = None) -> str:
     path = (root or config_folder()) / f"{config}.yaml"
     if not path.exists():
         return ""
-    _, body = _split(path.read_text(encoding="utf-8").splitlines())
+    lines = path.read_text(encoding="utf-8").splitlines()
+    body = list(_without(("defaults:", "hydra:"), lines))
     while body and (not body[0].strip() or body[0].startswith("#")):
         body.pop(0)
     return "\n".join(body).rstrip()
 
 
-def setting_names(config: str, root: Path | None = None) -> list[str]:
-    """Return the dotted names of the settings in `config`'s own file that hold a value."""
-    names: list[str] = []
-    above: list[tuple[int, str]] = []  # the keys that the present line stands below, and where
-    for line in settings_text(config, root).splitlines():
-        if not (found := re.match(r"( *)(\w+):", line)):
-            continue
-        indent = len(found[1])
-        while above and above[-1][0] >= indent:
-            above.pop()
-        if above and names and names[-1] == ".".join(key for _, key in above):
-            names.pop()  # a key with others below it holds no value of its own
-        above.append((indent, found[2]))
-        names.append(".".join(key for _, key in above))
-    return names
-
-
-def _defaults(path: Path) -> list[re.Match[str]]:
-    if not path.exists():
-        return []
-    listed, _ = _split(path.read_text(encoding="utf-8").splitlines())
-    return [entry for entry in map(DEFAULTS_ENTRY.match, listed) if entry]
-
-
-def _split(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Divide a config's lines into its defaults list and everything else."""
-    listed: list[str] = []
-    body: list[str] = []
+def _without(keys: tuple[str, ...], lines: list[str]) -> Iterator[str]:
+    """Yield the lines of a YAML file that do not belong to the top-level `keys`."""
     inside = False
     for line in lines:
-        if line.startswith("defaults:"):
+        if line.startswith(keys):
             inside = True
         elif inside and (not line.strip() or line[0] in " -#"):
-            listed.append(line)
+            continue
         else:
             inside = False
-            body.append(line)
-    return listed, body
+            yield line
+
+
+def setting_names(config: str, root: Path | None = None) -> list[str]:
+    """Return the dotted names of the settings in `config`'s own file that hold a value."""
+    return list(_leaves(_parsed((root or config_folder()) / f"{config}.yaml")))
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if prefix == "" and key in ("defaults", "hydra"):
+            continue
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _defaults(path: Path) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield a config's choices: group, where it lands, option, whether it overrides another's."""
+    for entry in _parsed(path).get("defaults", []):
+        if not isinstance(entry, dict):  # `_self_`, or a whole config by its name
+            continue
+        for key, option in entry.items():
+            words = key.split()
+            group, _, package = words[-1].partition("@")
+            package = package or group.strip("/").replace("/", ".")
+            yield group, package, "null" if option is None else str(option), "override" in words
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import yaml
+
+    node = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return dict(node or {})

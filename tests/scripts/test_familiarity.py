@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinoise.scripts.cli import main
-from kinoise.scripts.corruption import CORRUPTIONS, UNSEEN, Scale
-from kinoise.scripts.detection import auroc, auroc_interval
-from kinoise.scripts.likelihood import Windows
+from kinoise.scripts.command.cli import main
+from kinoise.scripts.familiarity import Windows
+from kinoise.scripts.reporting.corruption import CORRUPTIONS, UNSEEN, Scale
+from kinoise.scripts.reporting.detection import auroc, auroc_interval
 
 SMALL = [
     "policy.network.width=32",
@@ -127,38 +127,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_eval_says_how_familiar_the_observations_are(
+def test_the_verb_says_how_familiar_observations_are(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["n_episodes=3", "n_workers=0", "videos=false", "familiarity.n_plans=1"]
-    assert main(["eval", str(run), "+likelihood=true", f"out={tmp_path}", *words]) == 0
+    words = ["n_episodes=3", "n_workers=0", "n_plans=1", f"out={tmp_path}"]
+    assert main(["familiarity", str(run), *words]) == 0
     said = capsys.readouterr().out
-    metrics = json.loads((tmp_path / "metrics.json").read_text())["likelihood"]
-    kinds = [row["kind"] for row in metrics["kinds"]]
+    result = json.loads((tmp_path / "familiarity.json").read_text())
+    kinds = [row["kind"] for row in result["kinds"]]
     assert kinds == ["unseen", *CORRUPTIONS, "pushed"]
     assert kinds[1:4] == list(UNSEEN)
-    assert all(0 <= row["auroc_interval"][0] <= row["auroc"] <= 1 for row in metrics["kinds"])
-    assert metrics["n"] > 3
-    assert "familiarity" in said
+    assert all(0 <= row["auroc_interval"][0] <= row["auroc"] <= 1 for row in result["kinds"])
+    assert result["n"] > 3
     assert "AUROC" in said
-    assert "Familiarity of observations" in (tmp_path / "report.html").read_text()
-
-
-def test_eval_without_it_records_nothing_of_it(run: Path, tmp_path: Path) -> None:
-    words = ["n_episodes=1", "n_workers=0", "videos=false", f"out={tmp_path}"]
-    assert main(["eval", str(run), *words]) == 0
-    assert "likelihood" not in json.loads((tmp_path / "metrics.json").read_text())
+    assert "Familiarity of observations" in (tmp_path / "familiarity.html").read_text()
 
 
 def test_missing_training_data_are_named_before_anything_runs(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["+likelihood=true", f"familiarity.data={tmp_path}/gone.zarr"]
-    assert main(["eval", str(run), *words]) == 2
+    assert main(["familiarity", str(run), f"data={tmp_path}/gone.zarr"]) == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
-    assert "give familiarity.data=PATH" in said.err
-    assert "evaluate" not in said.out
+    assert "give data=PATH" in said.err
+    assert said.out == ""
 
 
 @pytest.mark.slow
@@ -167,9 +159,8 @@ def test_a_trained_policy_tells_unseen_observations_of_pick_place(tmp_path: Path
     assert main(["collect", f"out={data}", "n_episodes=100"]) == 0
     words = [f"data.path={data}", f"run={out}", "trainer.n_steps=2500", "n_threads=1"]
     assert main(["train", "task=pick_place", *words, "evaluation.n_episodes=0"]) == 0
-    words = ["n_episodes=50", "videos=false", f"out={tmp_path}"]
-    assert main(["eval", str(out), "+likelihood=true", *words]) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())["likelihood"]
+    assert main(["familiarity", str(out), f"out={tmp_path}"]) == 0
+    metrics = json.loads((tmp_path / "familiarity.json").read_text())
     unseen = metrics["kinds"][0]
     assert unseen["kind"] == "unseen"
     assert unseen["auroc"] >= 0.9

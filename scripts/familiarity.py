@@ -1,28 +1,33 @@
-"""How familiar observations are to a policy: `kinoise eval CHECKPOINT +likelihood=true`.
+"""Say how familiar observations are to a policy, by the likelihood of what it plans on them.
 
-The score (`kinoise.policy.density.familiarity`) is calibrated on training episodes, applied to the
-episodes of the evaluation, and tried on corrupted copies of them and on episodes with pushes.
+The score (`kinoise.policy.density.familiarity`) is calibrated on training episodes, applied to
+fresh episodes, and tried on corrupted copies of them and on episodes with pushes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
-from .detection import auroc, auroc_interval
-from .errors import UsageError
-from .progress import Progress
-from .tasks import TaskSettings
+from . import assembly, tasks
+from .command.errors import UsageError
+from .command.places import check_folder
+from .command.progress import Progress
+from .command.values import Above, Below, Count, Environments, Seed, Workers
+from .evaluation import roll_out
+from .reporting.corruption import CORRUPTIONS, UNSEEN, Scale, Trajectory
+from .reporting.detection import auroc, auroc_interval
+from .reporting.report import write_metrics, write_report
+from .reporting.results import machine
 
 if TYPE_CHECKING:
     import torch
-    from omegaconf import DictConfig
 
     from kinoise.envs.rollouts import EpisodeResult
     from kinoise.policy.density.familiarity import Familiarity
@@ -31,6 +36,27 @@ if TYPE_CHECKING:
 #: How much harder than in training the pushes are.
 PUSH = 10.0
 BATCH = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See `configs/familiarity.yaml`."""
+
+    checkpoint: Path
+    out: Path | None
+    data: Path | None
+    n_reference_episodes: Count
+    n_episodes: Count
+    first_seed: Seed
+    n_envs: Environments
+    n_workers: Workers
+    n_plans: Count
+    n_steps: Count
+    rate: Annotated[float, Above(0), Below(1)]
+    trust: bool
+    task: Any = None
+    limits: Any = None
+    policy: assembly.Choices = field(default_factory=assembly.Choices)
 
 
 @dataclass(frozen=True)
@@ -53,7 +79,8 @@ class Windows:
         """Return the windows at steps 0, Ta, 2 Ta, ... of trajectories key -> `[T, ...]`."""
         import torch
 
-        keys, lengths = list(policy.obs_shapes), []
+        keys = list(policy.obs_shapes)
+        lengths = []
         columns: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
         for trajectory in trajectories:
             steps = np.arange(0, len(trajectory[keys[0]]), policy.n_action_steps)
@@ -75,52 +102,76 @@ class Windows:
         return np.asarray(np.any(unequal, 0))
 
 
-def training_data(cfg: DictConfig, checkpoint: Path) -> Path:
-    """Return the path of the training data that the `familiarity` node or the checkpoint names.
+def run(settings: Settings) -> None:
+    """Score observations, print a summary, and write familiarity.json and familiarity.html."""
+    from kinoise.policy.checkpoints import find_checkpoint
+
+    checkpoint = find_checkpoint(settings.checkpoint)
+    out = assembly.run_folder(checkpoint) if settings.out is None else settings.out
+    check_folder("out", out)
+    task = tasks.task_of(settings, checkpoint)
+    result = examine(settings, checkpoint, task)
+    _print_summary(result)
+    write_metrics(out / "familiarity.json", result)
+    report = write_report(
+        out / "familiarity.html",
+        title=f"Familiarity of observations on {task.name}",
+        subtitle=f"{settings.n_episodes} episodes from seed {settings.first_seed}, "
+        f"checkpoint {checkpoint.resolve().name}",
+        summary={"flagged": result["flagged"], "observations": result["n"]},
+        tables=[table(result)],
+        environment=machine(),
+    )
+    print(f"report {report}")
+
+
+def training_data(settings: Settings, checkpoint: Path) -> Path:
+    """Return the path of the training data that the settings or the checkpoint name.
 
     Raises:
         UsageError: there is nothing.
     """
-    from kinoise.policy.checkpoints.folder import read_config
+    from kinoise.policy.checkpoints import read_config
 
-    path = Path(cfg.data or read_config(checkpoint)["data"]["path"])
+    path = settings.data or Path(read_config(checkpoint)["data"]["path"])
     if not path.exists():
         raise UsageError(
-            f"+likelihood=true compares with the training data, and there is nothing at '{path}'; "
-            "give familiarity.data=PATH"
+            f"familiarity compares with the training data, and there is nothing at '{path}'; "
+            "give data=PATH"
         )
     return path
 
 
-def examine(
-    cfg: DictConfig,
-    data: Path,
-    task: TaskSettings,
-    policy: DiffusionPolicy,
-    episodes: Sequence[EpisodeResult],
-    roll: Callable[..., Sequence[EpisodeResult]],
-) -> dict[str, Any]:
-    """Score observations of training, of an evaluation and of corrupted copies; print a summary.
+def examine(settings: Settings, checkpoint: Path, task: tasks.TaskSettings) -> dict[str, Any]:
+    """Score observations of training, of fresh episodes and of corrupted and pushed ones.
 
-    Args:
-        cfg: of `kinoise eval`.
-        data: the training data.
-        task: the task; its disturbance of actions is the pushes.
-        policy: what plans.
-        episodes: of the evaluation, with trajectories.
-        roll: rolls the first `n_episodes` of them out once more, disturbed by `perturb`.
+    Raises:
+        UsageError: there are no training data, or the settings do not fit the policy.
     """
+    from kinoise.envs.rollouts import Recording
     from kinoise.policy.density.familiarity import Familiarity
 
-    settings = cfg.familiarity
+    choices = settings.policy.checked()
+    policy = assembly.check_choices(checkpoint, choices)
+    data = training_data(settings, checkpoint)
     training = _training_episodes(data, settings.n_reference_episodes, list(policy.obs_shapes))
-    usual = _observations(episodes[: settings.n_episodes])
+    roll = partial(
+        roll_out,
+        tasks.make_env(task),
+        assembly.controller_factory(checkpoint, sampler=choices.sampler, guidance=choices.guidance),
+        n_episodes=settings.n_episodes,
+        first_seed=settings.first_seed,
+        n_envs=settings.n_envs,
+        n_workers=settings.n_workers,
+        record=Recording(trajectories=True),
+    )
+    usual = _observations(roll(label="roll out"))
     trajectories = _corrupted(usual, Scale.of(training))
     pushes = _harder_pushes(task)
     if pushes is not None:
-        disturbed = roll(label="pushed", n_episodes=len(usual), perturb=pushes)
-        trajectories["pushed"] = _observations(disturbed)
-    reference, seen = Windows.of(training, policy), Windows.of(usual, policy)
+        trajectories["pushed"] = _observations(roll(label="pushed", perturb=pushes))
+    reference = Windows.of(training, policy)
+    seen = Windows.of(usual, policy)
     others = {name: Windows.of(each, policy) for name, each in trajectories.items()}
     total = settings.n_plans * sum(map(len, (reference, seen, *others.values())))
     with Progress("familiarity", total, "plans") as progress:
@@ -134,18 +185,20 @@ def examine(
             name: familiarity.score(surprises(windows), windows.is_first)
             for name, windows in others.items()
         }
-    strange = {
-        name: windows.differs(seen) if name in CORRUPTIONS else np.ones(len(windows), bool)
-        for name, windows in others.items()
-    }
-    kinds = {
-        name: (scores[name][chosen], others[name].episode[chosen])
-        for name, chosen in strange.items()
-        if chosen.any()
-    }
-    result = _result(settings, familiarity, (seen_scores, seen.episode), kinds)
-    _print_summary(result)
-    return result
+    kinds = _kinds_of(scores, others, seen)
+    return _result(settings, familiarity, (seen_scores, seen.episode), kinds)
+
+
+def _kinds_of(
+    scores: Mapping[str, NDArray[np.float64]], others: Mapping[str, Windows], seen: Windows
+) -> dict[str, Scores]:
+    """Return the scores of those windows of each kind that differ from the usual ones."""
+    kinds: dict[str, Scores] = {}
+    for name, windows in others.items():
+        strange = windows.differs(seen) if name in CORRUPTIONS else np.ones(len(windows), bool)
+        if strange.any():
+            kinds[name] = (scores[name][strange], windows.episode[strange])
+    return kinds
 
 
 def table(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +207,7 @@ def table(result: Mapping[str, Any]) -> dict[str, Any]:
         "title": "Familiarity of observations",
         "columns": ["observations", "n", "AUROC", "95 % interval", "AUROC of episodes", "flagged"],
         "rows": [
-            ["of the evaluation", result["n"], None, None, None, result["flagged"]],
+            ["usual", result["n"], None, None, None, result["flagged"]],
             *(
                 [
                     row["what"],
@@ -171,7 +224,7 @@ def table(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _print_summary(result: Mapping[str, Any]) -> None:
-    """Print an examination below an evaluation's summary."""
+    """Print what an examination found."""
     print(
         f"familiarity     {100 * result['flagged']:.1f} % of {result['n']} observations flagged "
         f"(training: {100 * result['rate']:.0f} %)"
@@ -212,13 +265,13 @@ def _corrupted(usual: Sequence[Trajectory], scale: Scale) -> dict[str, list[Traj
     return {name: corrupt(usual, scale, rng) for name, (corrupt, _) in ways}
 
 
-def _harder_pushes(task: TaskSettings) -> Any:
+def _harder_pushes(task: tasks.TaskSettings) -> Any:
     """Return the task's disturbance of actions, PUSH times as strong; None where it has none."""
     return None if task.spec is None else task.spec.perturbation(PUSH)
 
 
 def _surprises(
-    policy: DiffusionPolicy, windows: Windows, settings: DictConfig, progress: Progress
+    policy: DiffusionPolicy, windows: Windows, settings: Settings, progress: Progress
 ) -> NDArray[np.float64]:
     """Return the surprise `[N]` of every window, averaged over independent plans."""
     import torch
@@ -248,7 +301,7 @@ def _surprises(
 
 
 def _result(
-    settings: DictConfig, familiarity: Familiarity, seen: Scores, kinds: Mapping[str, Scores]
+    settings: Settings, familiarity: Familiarity, seen: Scores, kinds: Mapping[str, Scores]
 ) -> dict[str, Any]:
     together = [kinds[name] for name in UNSEEN if name in kinds]
     rows = []

@@ -16,7 +16,8 @@ def auroc(negative: ArrayLike, positive: ArrayLike) -> float:
 
     The area under the receiver operating characteristic; a tie counts half (Mann & Whitney 1947).
     """
-    low, high = np.sort(np.asarray(negative, float)), np.asarray(positive, float)
+    low = np.sort(np.asarray(negative, float))
+    high = np.asarray(positive, float)
     below = np.searchsorted(low, high, "left")
     tied = np.searchsorted(low, high, "right") - below
     return float((below + tied / 2).sum() / (len(low) * len(high)))
