@@ -108,13 +108,13 @@ def open_data(cfg: Any, task: TaskSettings) -> ReplayBuffer:
 
     path = Path(cfg.data.path)
     if not path.exists():
-        make = "collect" if cfg.task.expert is not None else "import"
+        make = "collect" if task.spec is not None and task.spec.expert is not None else "import"
         raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
     buffer = ReplayBuffer.open(path)
-    shapes = env_shapes(cfg)
+    shapes = env_shapes(task)
     if shapes is not None:
-        spec = {key: shapes[key] for key in (*cfg.task.obs_keys, "action")}
-        check_against(buffer, spec, env=f"task '{cfg.task.name}'")
+        spec = {key: shapes[key] for key in (*task.obs_keys, "action")}
+        check_against(buffer, spec, env=f"task '{task.name}'")
     return buffer
 
 
