@@ -28,6 +28,7 @@ SMALL = {
     "eval": ["n_episodes=1", "n_workers=0", "videos=false"],
     "tune": ["n_chunks=4", "n_tables=10"],
     "control": ["seconds=0.5"],
+    "familiarity": ["n_reference_episodes=2", "n_episodes=1", "n_plans=1", "n_workers=0"],
 }
 _ASSIGNMENT = re.compile(r"^[A-Z_]+=")
 
