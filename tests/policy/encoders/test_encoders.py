@@ -221,6 +221,14 @@ def test_a_residual_block_is_two_normed_convolutions_beside_a_skip_connection() 
     assert isinstance(ResidualBlock2d(32, 32, stride=1).skip, nn.Identity)
 
 
+def test_the_trunks_convolutions_keep_the_variance_of_the_gradient() -> None:
+    """He et al. 2015: weights of variance 2 / fan-out."""
+    torch.manual_seed(0)
+    first = resnet18(32)[0]
+    assert isinstance(first, nn.Conv2d)
+    assert first.weight.std().item() == pytest.approx((2 / (32 * 7 * 7)) ** 0.5, rel=0.05)
+
+
 def test_the_trunk_shrinks_an_image_by_32_and_widens_it_to_eight_times_its_width() -> None:
     assert resnet18(8)(torch.zeros(1, 3, 64, 96)).shape == (1, 64, 2, 3)
 

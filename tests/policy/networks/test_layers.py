@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kinoise.policy.networks import ConcatenationMLP
+from kinoise.policy.networks import (
+    ConcatenationMLP,
+    CrossAttentionDiT,
+    DiT,
+    InContextDiT,
+    ResidualMLP,
+)
 from kinoise.policy.networks.dit import TransformerBlock
 from kinoise.policy.networks.dit_cross_attention import CrossAttentionBlock
 from kinoise.policy.networks.layers.attention import (
@@ -145,16 +151,30 @@ def test_a_decoder_block_is_pytorchs_decoder_layer() -> None:
     torch.testing.assert_close(block(h, key, value, None), theirs(h, memory))
 
 
-def test_dropout_acts_on_both_branches_and_only_in_training() -> None:
+def test_dropout_acts_on_weights_hidden_units_and_both_branches_in_training_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[tuple[int, ...], float]] = []
+    dropout, attention = F.dropout, F.scaled_dot_product_attention
+
+    def record(h: Tensor, rate: float) -> Tensor:
+        seen.append((tuple(h.shape), rate))
+        return dropout(h, rate)
+
+    def record_weights(query: Tensor, *others: Tensor, dropout_p: float, **options: bool) -> Tensor:
+        seen.append(((T, T), dropout_p))
+        return attention(query, *others, dropout_p=dropout_p, **options)
+
+    monkeypatch.setattr(F, "dropout", record)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", record_weights)
     block = made(EncoderBlock(WIDTH, HEADS, 16, dropout=0.5))
-    h = draw(B, T, WIDTH)
-    exact = block.eval()(h)
-    torch.manual_seed(0)
-    drawn = torch.stack([block.train()(h) for _ in range(200)])
-    assert torch.equal(block.eval()(h), exact)
-    # Every branch's output is dropped on its own: some channels keep what came in.
-    assert ((drawn == h).flatten(1).any(1)).any()
-    assert drawn.std(0).min() > 0
+    block(draw(B, T, WIDTH))
+    places = [(T, T), (B, T, WIDTH), (B, T, 16), (B, T, WIDTH)]
+    assert seen == [(place, 0.5) for place in places]
+
+    seen.clear()
+    block.eval()(draw(B, T, WIDTH))
+    assert seen == [((T, T), 0.0)]
 
 
 def test_a_dit_block_shifts_scales_and_gates_attention_and_perceptron() -> None:
@@ -257,3 +277,60 @@ def test_the_first_layer_of_the_concatenating_perceptron_reads_one_long_vector()
     h = h + block(h)
     expected = network.output(network.norm(h)).view(B, T, 2)
     torch.testing.assert_close(network(x, t, cond), expected)
+
+
+def test_every_block_of_a_dit_has_modulations_of_its_own_and_the_head_the_last_two() -> None:
+    network = made(DiT(2, T, 3, 2, width=WIDTH, depth=3, n_heads=HEADS, time_dim=4))
+    assert isinstance(network, DiT)
+    x, t, cond = draw(B, T, 2), draw(B, T).sigmoid(), draw(B, 2, 3)
+    modulations = network.times(t) + network.condition(cond)
+
+    h = network.input(x) + network.position
+    for i, block in enumerate(network.blocks):
+        h = block(h, [modulations[:, :, 6 * i + k] for k in range(6)])
+    shift, scale = modulations[:, :, 18], modulations[:, :, 19]
+    torch.testing.assert_close(network(x, t, cond), network.output(norm(h, shift, scale)))
+
+
+def test_every_block_of_a_dit_with_cross_attention_has_keys_and_values_of_its_own() -> None:
+    network = made(CrossAttentionDiT(2, T, 3, 2, width=WIDTH, depth=3, n_heads=HEADS, time_dim=4))
+    assert isinstance(network, CrossAttentionDiT)
+    x, t, cond = draw(B, T, 2), draw(B, T).sigmoid(), draw(B, 2, 3)
+    modulations = network.times(t)
+    memory = network.cond_norm(network.cond(cond) + network.cond_position)
+    heads = split_keys_and_values(network.keys_values(memory), 3, HEADS)
+
+    h = network.input(x) + network.position
+    for i, block in enumerate(network.blocks):
+        h = block(h, [modulations[:, :, 6 * i + k] for k in range(6)], *heads[i])
+    shift, scale = modulations[:, :, 18], modulations[:, :, 19]
+    torch.testing.assert_close(network(x, t, cond), network.output(norm(h, shift, scale)))
+
+
+def test_a_dit_in_context_reads_time_observations_and_actions_as_one_sequence() -> None:
+    network = made(InContextDiT(2, T, 3, 2, width=WIDTH, depth=2, n_heads=HEADS, time_dim=4))
+    assert isinstance(network, InContextDiT)
+    x, t, cond = draw(B, T, 2), draw(B, T).sigmoid(), draw(B, 2, 3)
+    times = network.time(t)
+    mean = times.mean(1, keepdim=True)
+    actions = network.input(x) + network.position + times - mean
+    h = torch.cat([mean, network.cond(cond) + network.cond_position, actions], 1)
+    for block in network.blocks:
+        h = block(h)
+    torch.testing.assert_close(network(x, t, cond), network.output(network.norm(h[:, 3:])))
+
+
+def test_every_block_of_the_modulated_perceptron_has_modulations_of_its_own() -> None:
+    network = made(ResidualMLP(2, T, 3, 2, width=WIDTH, depth=3, time_dim=4, token_dim=4))
+    assert isinstance(network, ResidualMLP)
+    x, t, cond = draw(B, T, 2), draw(B, T).sigmoid(), draw(B, 2, 3)
+    embedded = F.silu(network.time_mix(network.time(t).flatten(1)))
+    modulation = network.modulation
+    sums = modulation.time(embedded) + modulation.cond(network.cond(cond))
+    modulations = sums.view(B, -1, WIDTH) + modulation.identity
+
+    h = x.flatten(1) @ network.input.weight.T + modulations[:, 0]
+    for i, block in enumerate(network.blocks):
+        h = block(h, *(modulations[:, 1 + 3 * i + k] for k in range(3)))
+    h = norm(h, modulations[:, 10], modulations[:, 11])
+    torch.testing.assert_close(network(x, t, cond), network.output(h).view(B, T, 2))

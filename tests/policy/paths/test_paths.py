@@ -52,6 +52,19 @@ def test_the_rate_of_log_snr_is_its_derivative(path: Path) -> None:
     torch.testing.assert_close(path.log_snr_rate(t).detach(), slope, rtol=1e-7, atol=1e-7)
 
 
+def test_the_fall_of_the_snr_is_minus_half_its_derivative(path: Path) -> None:
+    t = INSIDE[10:].clone().requires_grad_()  # before, the SNR of some paths exceeds 1e8
+    snr = torch.exp(2 * path.log_snr(t))
+    (slope,) = torch.autograd.grad(snr.sum(), t)
+    torch.testing.assert_close(path.snr_fall(t).detach(), -slope / 2, rtol=1e-7, atol=1e-9)
+
+
+def test_the_fall_of_the_snr_is_finite_at_the_noise(path: Path) -> None:
+    fall = path.snr_fall(torch.ones(1, dtype=torch.float64))
+    assert fall.isfinite().all()
+    assert (fall >= 0).all()
+
+
 def test_the_length_at_an_angle_is_that_of_the_path_and_one_at_the_data(path: Path) -> None:
     length = torch.hypot(path.alpha(INSIDE), path.sigma(INSIDE))
     torch.testing.assert_close(path.length(path.angle(INSIDE)), length, rtol=1e-7, atol=1e-7)
