@@ -108,7 +108,7 @@ def open_data(cfg: Any, task: TaskSettings) -> ReplayBuffer:
 
     path = Path(cfg.data.path)
     if not path.exists():
-        make = "collect" if task.spec is not None and task.spec.expert is not None else "import"
+        make = "import" if task.spec is None or task.spec.expert is None else "collect"
         raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
     buffer = ReplayBuffer.open(path)
     shapes = env_shapes(task)

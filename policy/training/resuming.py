@@ -31,6 +31,7 @@ FREE = (
     "trainer.checkpoint_minutes",
     "trainer.evaluate_every",
     "trainer.log_every",
+    "trainer.n_steps",
 )
 
 
