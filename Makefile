@@ -40,7 +40,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(DOCS_STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 	@echo "the manual: build/site/index.html; with its search: python -m http.server -d build/site"
 
 format: $(STAMP)

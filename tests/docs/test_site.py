@@ -59,3 +59,26 @@ def test_every_page_stands_in_the_navigation_once() -> None:
 def test_the_pictures_are_small_enough_to_load_at_once() -> None:
     for path in (ROOT / "docs" / "assets").iterdir():
         assert path.stat().st_size < 1.5e6, path.name
+
+
+def test_the_build_counts_warnings() -> None:
+    # Quiet, mkdocs does not see its own warnings and passes over a dead link.
+    (line,) = re.findall(r"^\t.*mkdocs build.*$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert "--strict" in line
+    assert "--quiet" not in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("link", ["nowhere.md", "guide.md#no-such-heading"])
+def test_a_dead_link_fails_the_build(link: str, tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="extra: kinoise[docs]")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Page\n\n[dead]({link})\n")
+    (tmp_path / "docs" / "guide.md").write_text("# Guide\n")
+    text = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[0]
+    text = re.sub(r"^hooks:.*\n", "", text, flags=re.M)
+    (tmp_path / "mkdocs.yml").write_text(text)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert link.partition("#")[2] in done.stderr
