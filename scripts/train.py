@@ -143,7 +143,7 @@ def train(settings: Settings) -> Path:
     )
     with set_aside(settings.run, RECORDS, replaced_by="checkpoints/last", keep=settings.resume):
         last = _fit(trainer, loaders, evaluate)
-    if trainer.step < trainer.n_steps:
+    if trainer.interrupted:
         say(f"stopped at step {trainer.step}; continue with resume=true run={settings.run}")
         raise KeyboardInterrupt
     say(f"checkpoint {last}")

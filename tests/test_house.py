@@ -104,6 +104,80 @@ def test_what_is_allowed_is_no_breach(path: str, source: str) -> None:
     assert breaches(source, Path(path)) == []
 
 
+def _targets(path: Path) -> set[Path]:
+    """Return the files of the house that a file imports, by whichever name."""
+    found: set[Path] = set()
+    for _, name in _imports((ROOT / path).read_text(encoding="utf-8"), path):
+        parts = name.split(".")
+        if parts[0] != "kinoise":
+            continue
+        # The longest prefix that is a file: the rest are names in it.
+        for length in range(len(parts), 1, -1):
+            place = Path(*parts[1:length])
+            for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+                if (ROOT / candidate).is_file():
+                    found.add(candidate)
+                    break
+            else:
+                continue
+            break
+    return found - {path}
+
+
+def circles(arrows: dict[Path, set[Path]]) -> list[list[Path]]:
+    """Return groups of files that import one another in a circle (Tarjan 1972)."""
+    order: dict[Path, int] = {}
+    lowest: dict[Path, int] = {}
+    stack: list[Path] = []
+    found: list[list[Path]] = []
+
+    def visit(file: Path) -> None:
+        order[file] = lowest[file] = len(order)
+        stack.append(file)
+        for other in sorted(arrows.get(file, ())):
+            if other not in order:
+                visit(other)
+                lowest[file] = min(lowest[file], lowest[other])
+            elif other in stack:
+                lowest[file] = min(lowest[file], order[other])
+        if lowest[file] == order[file]:
+            place = stack.index(file)
+            group = stack[place:]
+            del stack[place:]
+            if len(group) > 1:
+                found.append(group)
+
+    for file in sorted(arrows):
+        if file not in order:
+            visit(file)
+    return found
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    """Imports within functions and those for the type checker count as well."""
+    assert circles({path: _targets(path) for path in SOURCES}) == []
+
+
+def test_a_circle_is_seen() -> None:
+    a, b, c = Path("a.py"), Path("b.py"), Path("c.py")
+    assert circles({a: {b}, b: {c}, c: {a}})
+    assert circles({a: {b, c}, b: {c}, c: set()}) == []
+
+
+def test_no_room_holds_more_than_15_files() -> None:
+    rooms: dict[Path, int] = {}
+    for path in SOURCES:
+        rooms[path.parent] = rooms.get(path.parent, 0) + (path.name != "__init__.py")
+    assert {str(room): count for room, count in rooms.items() if count > 15} == {}
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    files = [*SOURCES, *(p.relative_to(ROOT) for p in (ROOT / "tests").rglob("*.py"))]
+    files += [p.relative_to(ROOT) for p in (ROOT / "benchmarks").rglob("*.py")]
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {str(path): length for path, length in lengths.items() if length > 400} == {}
+
+
 def test_datasets_is_no_regular_package() -> None:
     # A regular top-level `datasets` on the path would win over Hugging Face's package.
     assert not (ROOT / "datasets" / "__init__.py").exists()

@@ -113,9 +113,11 @@ class CostGradient(Guidance):
         if self.scale == 0 or not low <= estimate.t <= high:
             return estimate.sample
         cost, gradient = self._slope(estimate)
-        if not gradient.any():
+        # Looking at a value on a GPU would make every step wait for it.
+        on_cpu = gradient.device.type == "cpu"
+        if on_cpu and not gradient.any():
             return estimate.sample  # nothing to lower: spare the way back through the network
-        if self.step != "posterior" and bool((cost < 0).any()):
+        if on_cpu and self.step != "posterior" and bool((cost < 0).any()):
             raise PolicyError(
                 f"step '{self.step}' takes a cost for half a square, which is never negative; "
                 "shift the cost or use step 'posterior'"

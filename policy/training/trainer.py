@@ -137,6 +137,7 @@ class Trainer:
         self.step = 0
         self.best = -math.inf
         self.skipped = 0
+        self.interrupted = False
 
     def fit(
         self,
@@ -149,7 +150,7 @@ class Trainer:
         """Train to `n_steps` and return the last checkpoint's folder.
 
         Ctrl-C, SIGTERM, a closed terminal and a reader of the output that left end the loop with a
-        checkpoint to resume from; `self.step < self.n_steps` tells.
+        checkpoint to resume from; `self.interrupted` tells.
 
         Args:
             batches: maps a micro-batch number to {"obs", "action", "mask"}, a pure function.
@@ -175,8 +176,11 @@ class Trainer:
             finally:
                 feed.close()
             if stop.requested:
-                return self._checkpoint(log, stop)
-            return self._checkpoint(log, stop, evaluate, validation)
+                last = self._checkpoint(log, stop)
+            else:
+                last = self._checkpoint(log, stop, evaluate, validation)
+            self.interrupted = stop.requested
+            return last
 
     def _run(
         self,

@@ -6,7 +6,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from kinoise.policy import PolicyError
 from kinoise.policy.build import build
+from kinoise.policy.sampling.registry import SOLVERS
 from kinoise.scripts import assembly, tasks
 from kinoise.scripts.command import catalogue
 from kinoise.scripts.command.composing import compose
@@ -53,7 +55,12 @@ def test_every_option_of_a_slot_builds_a_policy_that_trains_and_samples(
     if option == "image":
         node["encoder"]["image"]["width"] = 8
     torch.manual_seed(0)
-    policy = build({**node, "obs_shapes": shapes, "action_dim": 2})
+    described = {**node, "obs_shapes": shapes, "action_dim": 2}
+    if slot == "sampler" and SOLVERS[node["sampler"]["solver"]].jumps:
+        with pytest.raises(PolicyError, match="jump to the data"):
+            build(described)
+        return
+    policy = build(described)
     pixels = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
     obs = {k: torch.randn(2, 2, 5) if k == "state" else pixels for k in shapes}
     loss = policy.compute_loss({"obs": obs, "action": torch.randn(2, 16, 2)})
