@@ -32,9 +32,13 @@ PROBE = """
 import json, sys, time, tempfile
 import torch
 from kinoise.policy.build import build
-from kinoise.policy.training.trainer import Trainer
 from kinoise.scripts import assembly
-from kinoise.scripts.command.composing import compose
+try:
+    from kinoise.policy.training.trainer import Trainer
+    from kinoise.scripts.command.composing import compose
+except ImportError:  # version 0.1
+    from kinoise.policy.trainer import Trainer
+    from kinoise.scripts.composing import compose
 
 torch.set_num_threads(1)
 network, repeats, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import completion, help
 from .errors import UsageError, suggest, user_line
 from .verbs import VERBS, Verb
+from .waiting import wait_asleep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (the process's own by default) and return the exit status."""
+    wait_asleep()
     try:
         status = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here and not while Python exits, so that a closed pipe is caught
