@@ -2,7 +2,7 @@
 
 A window at step t of an episode holds the observations of steps t-To+1 .. t and the actions of
 steps t-To+1 .. t-To+H, so action index To-1 is the one taken at t, the first to execute. This is
-the sampler of Diffusion Policy (Chi et al. 2023, arXiv:2303.04137, `create_indices`), with
+the sampler of Diffusion Policy (Chi et al. 2023, `create_indices`), with
 pad_before = To-1 and pad_after = Ta-1; steps outside the episode repeat its first or last one.
 """
 

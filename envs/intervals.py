@@ -83,11 +83,10 @@ def mean_interval(
 
     Weights w_0 ... w_n are drawn uniformly from the simplex. The lower end is a low quantile of
     w_1 x_1 + ... + w_n x_n + w_0 low: one more value is assumed, the worst that can be. The upper
-    end is a high quantile with the best one (Gaffke 2005, "Three test statistics for a
-    nonparametric one-sided hypothesis on the mean of a nonnegative variable"; Learned-Miller and
-    Thomas 2019, arXiv:1905.06208). For successes and failures this is the interval of Clopper and
-    Pearson. No distribution is known for which it covers less often than it says, while a
-    bootstrap calls a sample of equal values certain.
+    end is a high quantile with the best one (Gaffke 2005; Learned-Miller & Thomas 2019). For
+    successes and failures this is the interval of Clopper & Pearson 1934. No distribution is known
+    for which it covers less often than it says, while a bootstrap calls a sample of equal values
+    certain.
 
     Args:
         values: the sample.
@@ -122,7 +121,7 @@ def compare_rates(
 
     The p value is McNemar's exact one: under no difference, each pair that disagrees is a fair
     coin. The difference is (rate of disagreement) x (2 x share won by A - 1); the interval joins
-    exact binomial intervals (Clopper and Pearson 1934) of the two, a fifth of the error spent on
+    exact binomial intervals (Clopper & Pearson 1934) of the two, a fifth of the error spent on
     the first and the rest on the second, so that its coverage is guaranteed at every n.
     """
     first = np.asarray(a, bool)

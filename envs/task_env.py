@@ -1,6 +1,6 @@
 """The gymnasium environment every MuJoCo task shares: Physics + Task + timing.
 
-The split is that of dm_control's suite (Tassa et al. 2020, arXiv:2006.12983), re-told:
+The split is that of dm_control's suite (Tassa et al. 2020), re-told:
 
 * `Physics` (physics.py): one simulation and its named quantities; knows nothing of any task.
 * `Task`: what an episode is - how it starts, what an action does, what is seen, what counts.

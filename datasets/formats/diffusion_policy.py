@@ -1,6 +1,6 @@
 """Diffusion Policy's replay buffer: zarr 2, a folder or a .zip.
 
-Format (Chi et al. 2023, arXiv:2303.04137, reference code): `data/<key>` [N, ...] and
+Format (Chi et al. 2023, reference code): `data/<key>` [N, ...] and
 `meta/episode_ends` [n_episodes]. It says nothing of the control rate, of the actions' meaning,
 units and limits, nor of the environment.
 """

@@ -1,6 +1,6 @@
 """Demonstrations on disk: zarr 3 in the Diffusion Policy layout, atomic per episode.
 
-Layout (Chi et al. 2023, arXiv:2303.04137, reference code): `data/<key>` of shape [N, ...] holds
+Layout (Chi et al. 2023, reference code): `data/<key>` of shape [N, ...] holds
 every episode's steps end to end, `meta/episode_ends` of shape [n_episodes] the row after each
 episode's last. The observation of a row is what the action of the same row was chosen from.
 

@@ -42,7 +42,7 @@ def rollout(
         max_steps: ends an episode earlier than the environment would.
         record: what to keep of each episode; nothing by default.
         perturb: replaces the executed actions; the actor's own are recorded. Used to collect
-            demonstrations that hold recoveries (Laskey et al. 2017, DART, arXiv:1703.09327).
+            demonstrations that hold recoveries (DART, Laskey et al. 2017).
         on_episode: called in this process after each episode, in the order they end.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Conditional U-Net over the time axis of a chunk (Chi et al. 2023, arXiv 2303.04137)."""
+"""Conditional U-Net over the time axis of a chunk (Chi et al. 2023)."""
 
 from __future__ import annotations
 

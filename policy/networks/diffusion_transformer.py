@@ -13,7 +13,7 @@ from .tokens import TokenNetwork
 
 
 class DiffusionTransformer(TokenNetwork):
-    """A transformer on the chunk's actions (Peebles & Xie 2023, arXiv 2212.09748).
+    """A transformer on the chunk's actions (Peebles & Xie 2023).
 
     The paper compares ways to let such a network know the time and the condition; each of them is
     a subclass, which names its `block` and makes its own layers for the observations.

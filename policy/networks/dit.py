@@ -1,4 +1,4 @@
-"""Diffusion transformer with adaLN-Zero (Peebles & Xie 2023, arXiv 2212.09748)."""
+"""Diffusion transformer with adaLN-Zero (Peebles & Xie 2023)."""
 
 from __future__ import annotations
 

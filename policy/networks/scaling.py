@@ -1,6 +1,6 @@
 """Learning rates that hold at every width: the maximal update parametrisation for Adam.
 
-Yang et al. 2022 (arXiv 2203.03466), table 3. An Adam step moves every weight by about the learning
+Yang et al. 2022, table 3. An Adam step moves every weight by about the learning
 rate, whatever its gradient; a layer of fan-in n sums n such moves that all point one way, so the
 same rate changes its output n times as much. The rule keeps the change of every activation at the
 order it has in a base network, at which the learning rate was tuned:

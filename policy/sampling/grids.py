@@ -54,7 +54,7 @@ class Polynomial(Grid):
 
 @dataclass(frozen=True)
 class Cosine(Grid):
-    """Times bent by a cosine, the "sway" of F5-TTS (Chen et al. 2024).
+    """Times bent by a cosine, the "sway" of F5-TTS (Chen et al. 2024b).
 
     With u the part of the way from noise that equal steps would have gone, the part gone is
     u + sway (cos(pi u / 2) - 1 + u). At -1 it is 1 - cos(pi u / 2), steps that grow towards the

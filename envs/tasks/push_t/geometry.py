@@ -1,6 +1,6 @@
 """Geometry of the Push-T task: the T, its keypoints, and how much of the goal it covers.
 
-Lengths are in pixels of the 512 x 512 world of Push-T (Chi et al., Diffusion Policy, 2303.04137,
+Lengths are in pixels of the 512 x 512 world of Push-T (Diffusion Policy, Chi et al. 2023,
 and gym-pusht 0.1.8), x to the right and y down. A pose is (x, y, angle): where the block's frame
 stands. Its origin is the middle of the bar's outer edge, the stem runs along +y.
 """

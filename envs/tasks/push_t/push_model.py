@@ -4,7 +4,7 @@ The block moves only while it is pushed and its contact with the pusher has no f
 pusher's advance along the contact's normal n fixes the block's motion: with the lever
 l = r x n about the centre of mass and the radius of gyration rho, an advance s shifts the block
 by n s / (1 + l^2 / rho^2) and turns it by l / rho^2 times that (quasi-static pushing with an
-ellipsoidal limit surface; Goyal, Ruina and Papadopoulos 1991). It does not depend on where the
+ellipsoidal limit surface; Goyal et al. 1991). It does not depend on where the
 block stands: a library of pushes in the block's own frame serves every pose.
 """
 

@@ -1,6 +1,6 @@
 """PushT: a round pusher brings a T-shaped block onto its goal, after Diffusion Policy's Push-T.
 
-The task is that of Florence et al. (2109.00137) and Chi et al. (2303.04137): geometry, control,
+The task is that of Florence et al. 2021 and Chi et al. 2023: geometry, control,
 score and observation keys are those of gym-pusht and of the human data set, the physics is
 MuJoCo's. Positions are pixels of a 512 x 512 world with y pointing down (1 px is 1 mm in the
 model, which has y up), so a policy for one of the two runs on the other.

@@ -87,7 +87,7 @@ SCHEDULERS: dict[str, Scheduler] = {
         "DDIMScheduler",
         VP_CUMPROD,
         installers.install_cumprod,
-        "Song et al. 2021 (DDIM), eq. 12",
+        "Song et al. 2021b, eq. 12",
         1,
         _ANCESTRAL,
         ("eta",),

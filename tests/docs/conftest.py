@@ -1,0 +1,8 @@
+"""The pages of the manual, and what their snippets are run with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
