@@ -71,7 +71,7 @@ def build(node: Any, allow: Sequence[str] = (), **extra: Any) -> Any:
 
     Args:
         node: the tree; mappings with `_target_` become objects, everything else stays data.
-        allow: packages of one's own whose classes may stand in a slot too.
+        allow: other packages, which the caller trusts, whose classes may stand in a slot too.
         extra: keyword arguments added to the root node.
 
     Raises:
@@ -94,6 +94,7 @@ def build(node: Any, allow: Sequence[str] = (), **extra: Any) -> Any:
 
 
 def _call(target: Any, partial: bool, allow: Sequence[str], arguments: dict[str, Any]) -> Any:
+    """Make what a target names, or a factory of it."""
     found, arguments = _current(str(target), arguments)
     cls = _locate(found, allow)
     if partial:
@@ -176,4 +177,5 @@ def _own_class(module: str, name: str) -> type:
 
 
 def _fits(value: Any, bases: tuple[type, ...]) -> bool:
+    """Return whether a value is a class that can be made and stands below one of the bases."""
     return isinstance(value, type) and issubclass(value, bases) and not inspect.isabstract(value)

@@ -6,9 +6,8 @@ measures a density asks here for F or for the x_0 that it means; nobody else inv
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from .errors import PolicyError
@@ -16,6 +15,9 @@ from .networks import Backbone
 from .paths import Path
 from .sampling.table import RowEstimate, Table
 from .targets import Frame, frame
+
+#: Times in [0, 1]: one for all, one a chunk, or one a token.
+Times = Float[Tensor, "#B"] | Float[Tensor, "#B H"]
 
 
 class Denoiser:
@@ -44,27 +46,34 @@ class Denoiser:
         """What the network computes in; states stay at least in single precision."""
         return next(self.network.parameters()).dtype
 
-    def level(self, t: Tensor) -> Frame:
-        """Return alpha, sigma, a and b at times t of any shape."""
+    def level(self, t: Float[Tensor, "*shape"]) -> Frame:
+        """Return alpha, sigma, a and b at times t."""
         return frame(self.target, self.path, t)
 
-    def condition(self, encoded: Tensor) -> Tensor:
-        """Return the network's features of encoded observations `[B, To, Dc]`."""
+    def condition(self, encoded: Float[Tensor, "B To Dc"]) -> Float[Tensor, "B ..."]:
+        """Return the network's features of encoded observations."""
         features: Tensor = self.network.condition(encoded)
         return features
 
-    def predict(self, x: Tensor, t: Tensor, condition: Tensor, r: Tensor | None = None) -> Tensor:
-        """Return the raw output F `[B, H, Da]`, the path's scaling of the input included.
+    def predict(
+        self,
+        x: Float[Tensor, "B H Da"],
+        t: Times,
+        condition: Float[Tensor, "#B ..."],
+        r: Times | None = None,
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the raw output F, the path's scaling of the input included.
 
         Args:
-            x: states `[B, H, Da]`, the path's known base included.
-            t: times, `[B]` or one a token `[B, H]`.
+            x: states, the path's known base included.
+            t: times.
             condition: what `condition` returned.
             r: the second time of a flow map, of t's shape, for networks that take one.
         """
         scale = self.path.input_scale(t)
         if scale is not None:
             x = x * per_token(scale).to(x)
+
         # Autocast chooses the type itself.
         seen = x if torch.is_autocast_enabled(x.device.type) else x.to(self.dtype)
         times = self.network.times(t) if r is None else self.network.times(t, r)  # type: ignore[call-arg]
@@ -73,23 +82,23 @@ class Denoiser:
 
     def estimate(
         self,
-        x: Tensor,
-        t: Tensor,
-        condition: Tensor,
+        x: Float[Tensor, "B H Da"],
+        t: Times | Float[Tensor, ""],
+        condition: Float[Tensor, "#B ..."],
         *,
-        r: Tensor | None = None,
-        base: Tensor | None = None,
-    ) -> Tensor:
-        """Return the x_0 estimate `[B, H, Da]`, without edits or clamp.
+        r: Times | None = None,
+        base: Float[Tensor, "B H Da"] | None = None,
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the x_0 estimate, without edits or clamp.
 
-        A token whose time is 0 comes back as it is: known prefixes are times of their own.
+        A token whose time is 0 comes back as it is: give the tokens of a known prefix that time.
 
         Args:
-            x: states less the path's known base, `[B, H, Da]`.
-            t: times `[]`, `[B]` or one a token `[B, H]`.
+            x: states less the path's known base.
+            t: times.
             condition: what `condition` returned.
             r: as in `predict`.
-            base: the path's known x_1 `[B, H, Da]`, if it has one.
+            base: the path's known x_1, if it has one.
         """
         times = t.reshape(-1) if t.ndim < 2 else t
         at = per_token(times)
@@ -111,14 +120,22 @@ class Denoiser:
 
 
 class Rows:
-    """The evaluations of a table for one network: all that depends on the table alone, once.
+    """The evaluations of a table by one network; what depends on the table alone is computed here.
 
     Factors are numbers, or tensors `[H, 1]` where every token has a time of its own.
 
+    Args:
+        denoiser: the network on its path.
+        table: the compiled solver.
+
     Attributes:
         table: the compiled solver.
-        dtype: of the states: the network's, but at least single precision.
-        t, alphas, sigmas: the noise level of every evaluation.
+        device: where the network computes.
+        network_dtype: what the network computes in.
+        dtype: that of the states: the network's, but at least single precision.
+        t: the time of every evaluation.
+        alphas: alpha at each of them.
+        sigmas: sigma at each of them.
     """
 
     # Whatever mode the caller is in: tensors of inference mode could not serve a gradient later.
@@ -129,6 +146,7 @@ class Rows:
         self.device = denoiser.device
         self.network_dtype = denoiser.dtype
         self.dtype = torch.promote_types(denoiser.dtype, torch.float32)
+
         level = denoiser.level(table.t)
         of_state, of_prediction = level.sample_factors
         scales = denoiser.path.input_scale(table.t)
@@ -140,16 +158,19 @@ class Rows:
         self._of_prediction = self._factors(of_prediction)
         self._betas = self._factors(denoiser.path.beta(table.t))
         self._scales = None if scales is None else self._factors(scales)
+
         times = table.t.to(self.device, self.dtype)
         self._times = [denoiser.network.times(row[None]) for row in times]
         self._denoise = denoiser.network.denoise
 
-    def estimator(self, condition: Tensor, base: Tensor | None = None) -> RowEstimate:
+    def estimator(
+        self, condition: Float[Tensor, "B ..."], base: Float[Tensor, "B H Da"] | None = None
+    ) -> RowEstimate:
         """Return the x_0 estimate as a function of (row k, state less its base `[B, H, Da]`).
 
         Args:
             condition: the network's features of the observations.
-            base: the path's known x_1 `[B, H, Da]`, if it has one.
+            base: the path's known x_1, if it has one.
         """
         combine = self._combine_tokens if self.table.per_token else self._combine
         cast = self.network_dtype != self.dtype
@@ -160,13 +181,16 @@ class Rows:
                 seen = seen * self._scales[k]
             if not cast:
                 return combine(k, x, self._denoise(seen, self._times[k], condition))
-            return combine(
-                k, x, self._denoise(seen.to(self.network_dtype), self._times[k], condition).to(x)
-            )
+
+            prediction = self._denoise(seen.to(self.network_dtype), self._times[k], condition)
+            return combine(k, x, prediction.to(x))
 
         return estimate
 
-    def _factors(self, values: Tensor) -> list[Any]:
+    def _factors(
+        self, values: Float[Tensor, "N"] | Float[Tensor, "N H"]
+    ) -> list[float] | list[Float[Tensor, "H 1"]]:
+        """Return one factor for each row, as fast to multiply with as it can be."""
         if values.ndim == 1:
             return list(values.tolist())
         return list(values.to(self.device, self.dtype)[:, :, None].unbind())
@@ -176,9 +200,12 @@ class Rows:
         return torch.add(x * self._of_state[k], prediction, alpha=self._of_prediction[k])
 
     def _combine_tokens(self, k: int, x: Tensor, prediction: Tensor) -> Tensor:
+        """As `_combine`, where every token has a time of its own."""
         return torch.addcmul(x * self._of_state[k], prediction, self._of_prediction[k])
 
 
-def per_token(values: Tensor) -> Tensor:
-    """Return values `[B]` or `[B, H]` in a shape that broadcasts with chunks."""
+def per_token(
+    values: Float[Tensor, "B"] | Float[Tensor, "B H"],
+) -> Float[Tensor, "B tokens 1"]:
+    """Return values, one a chunk or one a token, in a shape that broadcasts with chunks."""
     return values[:, None, None] if values.ndim == 1 else values[:, :, None]

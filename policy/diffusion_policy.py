@@ -1,7 +1,6 @@
 """The policy: encoder, network, path, objective, sampler and guidance put together.
 
-It owns none of their mathematics and no state of an episode: observation history, chunk and clock
-belong to the controller.
+Observation history, chunk and clock of an episode belong to the controller.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, Rows
 from .encoders import Encoder
+from .encoders.encoder import Observations
 from .errors import PolicyError
-from .guidance.estimate import Guidance, declares
+from .guidance.estimate import Edit, declares
 from .guidance.guided import guided
 from .networks import Backbone
 from .normalizer import Normalizer, Statistics
@@ -24,9 +25,13 @@ from .paths import Path
 from .paths.previous import handed_over, training_base
 from .sampling import Sampler, Table, run_table
 from .sampling.noise import Generators, draw_noises
+from .sampling.table import TimeEstimate
 from .training.couplings import Coupling
 from .training.objectives import Objective, TrainingBatch
 
+Chunks = Float[Tensor, "B H Da"]
+#: The initial noise of chunks, then the M fresh ones of the table.
+Noises = Float[Tensor, "draws B H Da"]
 #: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.
 Clamp = Callable[[Tensor], Tensor]
 
@@ -73,7 +78,7 @@ class DiffusionPolicy(nn.Module):
         objective: Objective,
         sampler: Sampler | Table,
         coupling: Coupling | None = None,
-        guidance: Sequence[Guidance] = (),
+        guidance: Sequence[Edit] = (),
         obs_dropout: float = 0.0,
         clip_sample: float | None = 1.0,
         normalization: Mapping[str, str] | None = None,
@@ -116,13 +121,8 @@ class DiffusionPolicy(nn.Module):
 
     def _check_settings(self) -> None:
         """Raise PolicyError for numbers that make no policy."""
-        counts = {
-            "action_dim": self.action_dim,
-            "horizon": self.horizon,
-            "n_obs_steps": self.n_obs_steps,
-            "n_action_steps": self.n_action_steps,
-        }
-        for name, count in counts.items():
+        for name in ("action_dim", "horizon", "n_obs_steps", "n_action_steps"):
+            count = getattr(self, name)
             if not isinstance(count, int) or isinstance(count, bool) or count < 1:
                 raise PolicyError(f"{name} is a whole number of at least 1; got {count!r}")
         if not self.obs_shapes:
@@ -172,7 +172,7 @@ class DiffusionPolicy(nn.Module):
         self.table = table
         self._forget_rows()
 
-    def set_guidance(self, guidance: Sequence[Guidance]) -> None:
+    def set_guidance(self, guidance: Sequence[Edit]) -> None:
         """Choose the edits of the x_0 estimate from now on, in the order of application.
 
         Raises:
@@ -186,8 +186,8 @@ class DiffusionPolicy(nn.Module):
         self.normalizer.fit(statistics, self.normalization)
         self._forget_rows()
 
-    def encode(self, obs: Mapping[str, Tensor]) -> Tensor:
-        """Return the condition `[B, To, Dc]` of raw observations `[B, To, ...]`.
+    def encode(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
+        """Return the condition that raw observations give.
 
         Raises:
             PolicyError: an observation is missing, or has another shape than in training.
@@ -211,8 +211,8 @@ class DiffusionPolicy(nn.Module):
 
     def compute_loss(
         self, batch: Mapping[str, Any], generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the training loss, a scalar, of a batch {"obs", "action" `[B, H, Da]`, "mask"}.
+    ) -> Float[Tensor, ""]:
+        """Return the training loss of a batch {"obs", "action" `[B, H, Da]`, "mask"}.
 
         Raises:
             PolicyError: the batch is empty.
@@ -233,21 +233,21 @@ class DiffusionPolicy(nn.Module):
 
     def sample(
         self,
-        obs: Mapping[str, Tensor],
+        obs: Observations,
         generator: Generators = None,
         *,
-        guidance: Sequence[Guidance] = (),
-        previous: Tensor | None = None,
-    ) -> Tensor:
-        """Return a chunk of actions `[B, H, Da]` in the data's units; index To - 1 comes first.
+        guidance: Sequence[Edit] = (),
+        previous: Chunks | None = None,
+    ) -> Chunks:
+        """Return chunks of actions in the data's units; index To - 1 is executed first.
 
         Args:
-            obs: key -> `[B, To, ...]`, raw.
+            obs: raw observations.
             generator: the source of noise: one for the batch, or one a row, which makes each row's
                 noise independent of its company.
             guidance: edits of every normalised x_0 estimate, after the policy's own.
-            previous: the chunk `[B, H, Da]` that was planned Ta steps ago, for a path that starts
-                from it; rows of NaN, or None, where there is none.
+            previous: the chunks that were planned Ta steps ago, for a path that starts from them;
+                rows of NaN, or None, where there are none.
         """
         batch = next(iter(obs.values())).shape[0]
         if batch == 0:
@@ -256,19 +256,21 @@ class DiffusionPolicy(nn.Module):
         chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous)
         return self.normalizer.unnormalize("action", chunk)
 
-    def transport(self, obs: Mapping[str, Tensor], noise: Tensor) -> Tensor:
-        """Return the normalised chunk that the sampler makes of `noise` `[B, H, Da]`.
+    def transport(self, obs: Observations, noise: Chunks) -> Chunks:
+        """Return the normalised chunks that the sampler makes of `noise`.
 
         The sampler must need no further noise; guidance plays no part.
         """
         return self._denoise(obs, noise[None], (), None)
 
-    def predict_action(self, obs: Mapping[str, Tensor], generator: Generators = None) -> Tensor:
-        """Return the actions to execute now, `[B, Ta, Da]`."""
+    def predict_action(
+        self, obs: Observations, generator: Generators = None
+    ) -> Float[Tensor, "B Ta Da"]:
+        """Return the actions to execute now."""
         first = self.n_obs_steps - 1
         return self.sample(obs, generator)[:, first : first + self.n_action_steps]
 
-    def estimator(self, obs: Mapping[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def estimator(self, obs: Observations) -> TimeEstimate:
         """Return the x_0 estimate as a function of (x `[B, H, Da]`, t `[]`, `[B]` or `[B, H]`).
 
         Normalised and without edits or clamp; x is the state less the path's known base. The
@@ -294,16 +296,17 @@ class DiffusionPolicy(nn.Module):
 
     def _denoise(
         self,
-        obs: Mapping[str, Tensor],
-        noises: Tensor,
-        edits: tuple[Guidance, ...],
-        previous: Tensor | None,
-    ) -> Tensor:
-        """Run the table on noises `[1 + M, B, H, Da]` and return the normalised chunk."""
+        obs: Observations,
+        noises: Noises,
+        edits: tuple[Edit, ...],
+        previous: Chunks | None,
+    ) -> Chunks:
+        """Run the table on noises and return the normalised chunks."""
         rows, clamp = self._rows()
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
         noises = noises.to(rows.dtype)
         base = self._base(previous, noises)
+
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
         if edits:
@@ -318,12 +321,12 @@ class DiffusionPolicy(nn.Module):
     @torch.inference_mode(False)
     def _guided(
         self,
-        here: Mapping[str, Tensor],
-        obs: Mapping[str, Tensor],
-        noises: Tensor,
-        edits: tuple[Guidance, ...],
-        base: Tensor | None,
-    ) -> Tensor:
+        here: Observations,
+        obs: Observations,
+        noises: Noises,
+        edits: tuple[Edit, ...],
+        base: Chunks | None,
+    ) -> Chunks:
         """As `_denoise`, with edits of every estimate, and gradients where they need them."""
         rows, clamp = self._rows()
         with torch.no_grad():
@@ -335,17 +338,11 @@ class DiffusionPolicy(nn.Module):
                 blind = rows.estimator(self.denoiser.condition(nothing), base)
 
             estimate = guided(
-                rows,
-                seeing,
-                blind,
-                edits,
-                clamp=clamp,
-                obs=obs,
-                normalizer=self.normalizer,
+                rows, seeing, blind, edits, clamp=clamp, obs=obs, normalizer=self.normalizer
             )
             return run_table(self.table, estimate, noises)
 
-    def _compares(self, edits: tuple[Guidance, ...]) -> bool:
+    def _compares(self, edits: tuple[Edit, ...]) -> bool:
         """Return whether an edit asks for the policy without observations; there must be one."""
         compares = declares(edits, "needs_unconditional")
         if compares and self.obs_dropout == 0:
@@ -354,15 +351,17 @@ class DiffusionPolicy(nn.Module):
             )
         return compares
 
-    def _with_dropout(self, condition: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _with_dropout(
+        self, condition: Float[Tensor, "B To Dc"], generator: torch.Generator | None
+    ) -> Float[Tensor, "B To Dc"]:
         """Hide the observation of a fraction of the chunks, in training."""
         if self.obs_dropout == 0:
             return condition
         hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout
         return torch.where(hidden[:, None, None].to(condition.device), self.no_obs, condition)
 
-    def _base(self, previous: Tensor | None, noises: Tensor) -> Tensor | None:
-        """Return the normalised base `[B, H, Da]` that the path starts from, if it has one."""
+    def _base(self, previous: Chunks | None, noises: Noises) -> Chunks | None:
+        """Return the normalised base that the path starts from, if it has one."""
         if not self.path.has_base:
             return None
         if previous is None:
@@ -370,10 +369,10 @@ class DiffusionPolicy(nn.Module):
         chunk = self.normalizer.normalize("action", previous.to(noises.device))
         return handed_over(chunk, self.n_action_steps).to(noises)
 
-    def _noises(self, batch: int, generator: Generators) -> Tensor:
-        """Draw the noises `[1 + M, B, H, Da]` of a chunk."""
-        shape = (self.horizon, self.action_dim)
-        noises = draw_noises(1 + self.table.n_noises, shape, batch, generator)
+    def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H Da"]:
+        """Draw the noises of a batch of chunks: the initial one, then M fresh ones."""
+        n = 1 + self.table.n_noises
+        noises = draw_noises(n, (self.horizon, self.action_dim), batch, generator)
         return noises.to(self.denoiser.device, non_blocking=True)
 
     def _rows(self) -> tuple[Rows, Clamp | None]:
@@ -383,6 +382,7 @@ class DiffusionPolicy(nn.Module):
         return self._cached
 
     def _forget_rows(self) -> None:
+        """Let the next chunk compute anew what depends on the table alone."""
         self._cached = None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DiffusionPolicy:

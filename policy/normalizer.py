@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from .errors import PolicyError, unknown_name
@@ -16,24 +17,32 @@ from .errors import PolicyError, unknown_name
 CONSTANT = 1e-4
 NOTHING = 1e-6
 
+#: A key's "min", "max", "mean" and "std", arrays of its shape.
 Statistics = Mapping[str, Any]
 
 
-def _minmax(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+#: The same, as tensors.
+Moments = Mapping[str, Float[Tensor, "*shape"]]
+#: Centre and scale.
+Affine = tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]
+
+
+def _minmax(stats: Moments) -> Affine:
     """Map [min, max] to [-1, 1]."""
     return (stats["min"] + stats["max"]) / 2, (stats["max"] - stats["min"]) / 2
 
 
-def _standard(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _standard(stats: Moments) -> Affine:
     """Map to mean 0 and standard deviation 1."""
     return stats["mean"], stats["std"]
 
 
-def _identity(stats: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _identity(stats: Moments) -> Affine:
     """Leave as it is: rotations in a continuous form, one-hot codes, images."""
     return torch.zeros_like(stats["min"]), torch.ones_like(stats["min"])
 
 
+#: Mode of normalisation -> centre and scale from a key's statistics.
 MODES = {"minmax": _minmax, "standard": _standard, "identity": _identity}
 
 
@@ -85,7 +94,8 @@ class Normalizer(nn.Module):
                 raise PolicyError(f"no statistics for '{key}'; the data set lacks this key")
             self._fit_key(key, self._checked(key, statistics[key]), mode)
 
-    def _fit_key(self, key: str, stats: Mapping[str, Tensor], mode: str) -> None:
+    def _fit_key(self, key: str, stats: Moments, mode: str) -> None:
+        """Set centre, scale and bounds of one key."""
         centre, scale = MODES[mode](stats)
         if mode != "identity":
             constant = _is_constant(stats["min"], stats["max"])
@@ -97,14 +107,20 @@ class Normalizer(nn.Module):
         self._get(key, "low").copy_((stats["min"] - centre) / _divisor(scale))
         self._get(key, "high").copy_((stats["max"] - centre) / _divisor(scale))
 
-    def assign(self, key: str, centre: Tensor, scale: Tensor) -> None:
+    def assign(
+        self, key: str, centre: Float[Tensor, "*shape"], scale: Float[Tensor, "*shape"]
+    ) -> None:
         """Set a key's centre and scale, both of its shape; a scale of 0 marks a constant."""
         self._get(key, "centre").copy_(centre)
         self._get(key, "scale").copy_(scale)
         self._get(key, "divisor").copy_(_divisor(scale))
 
-    def _checked(self, key: str, given: Statistics) -> dict[str, Tensor]:
-        """Return a key's statistics in double precision."""
+    def _checked(self, key: str, given: Statistics) -> Moments:
+        """Return a key's statistics in double precision.
+
+        Raises:
+            PolicyError: a wrong shape, or numbers that are not finite.
+        """
         stats = {
             name: torch.as_tensor(given[name]).double() for name in ("min", "max", "mean", "std")
         }
@@ -121,27 +137,29 @@ class Normalizer(nn.Module):
                 )
         return stats
 
-    def normalize(self, key: str, value: Tensor) -> Tensor:
+    def normalize(self, key: str, value: Shaped[Tensor, "*batch"]) -> Shaped[Tensor, "*batch"]:
         """Return `value` `[..., *shape]` in normalised units; keys unknown here pass unchanged."""
         if key not in self.keys:
             return value
+
         centre = self._get(key, "centre")
         return (value.to(centre.dtype) - centre) / self._get(key, "divisor")
 
-    def unnormalize(self, key: str, value: Tensor) -> Tensor:
-        """Return the normalised `value` in the data's own units."""
+    def unnormalize(self, key: str, value: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Return the normalised `value` `[..., *shape]` in the data's own units."""
         centre = self._get(key, "centre")
         return torch.addcmul(centre, value.to(centre.dtype), self._get(key, "scale"))
 
-    def scale(self, key: str) -> Tensor:
+    def scale(self, key: str) -> Float[Tensor, "*shape"]:
         """Return how many of the data's units one normalised unit is; 0 for constants."""
         return self._get(key, "scale")
 
-    def bounds(self, key: str) -> tuple[Tensor, Tensor]:
+    def bounds(self, key: str) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """Return the least and the largest normalised value of the data, per dimension."""
         return self._get(key, "low"), self._get(key, "high")
 
-    def _get(self, key: str, name: str) -> Tensor:
+    def _get(self, key: str, name: str) -> Float[Tensor, "*shape"]:
+        """Return a key's buffer."""
         return self.get_buffer(_buffer(key, name))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -164,20 +182,26 @@ class Normalizer(nn.Module):
         return self
 
 
-def _is_constant(low: Tensor, high: Tensor) -> Tensor:
+def _is_constant(
+    low: Float[Tensor, "*shape"], high: Float[Tensor, "*shape"]
+) -> Bool[Tensor, "*shape"]:
+    """Return which dimensions hold one value only, as far as `CONSTANT` and `NOTHING` tell."""
     size = torch.maximum(low.abs(), high.abs())
     largest = size.max() if size.numel() else size.new_zeros(())
     return high - low <= torch.maximum(CONSTANT * size, NOTHING * largest)
 
 
-def _divisor(scale: Tensor) -> Tensor:
+def _divisor(scale: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return what to divide by for a scale."""
     return torch.where(scale == 0, torch.inf, scale)
 
 
-def _warn_of_constants(key: str, constant: Tensor) -> None:
+def _warn_of_constants(key: str, constant: Bool[Tensor, "*shape"]) -> None:
+    """Warn of the dimensions that are constant, if there are any."""
     dims = constant.flatten().nonzero().flatten().tolist()
     if not dims:
         return
+
     meaning = "are always given back as they are" if key == "action" else "are ignored"
     warnings.warn(
         f"dimensions {dims} of '{key}' are constant in the training data; they {meaning}",
@@ -186,5 +210,6 @@ def _warn_of_constants(key: str, constant: Tensor) -> None:
 
 
 def _buffer(key: str, name: str) -> str:
+    """Return the name of a key's buffer."""
     # Buffer names may not hold dots, and keys of foreign data sets do.
     return f"{name}:{key.replace('.', '/')}"

@@ -11,17 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from .errors import unknown_name
 from .paths import SIGMA_DATA, Path
 
+#: (path, times of any shape) -> a and b there.
 Coefficients = Callable[[Path, Tensor], tuple[Tensor, Tensor]]
 
 
-def _edm(path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
+def _edm(
+    path: Path, t: Float[Tensor, "*shape"]
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """F = -v in the coordinates (x_0 / sigma_data, eps) (Karras et al. 2022, eq. 8)."""
-    alpha, sigma = path.alpha(t) * SIGMA_DATA, path.sigma(t)
+    alpha = path.alpha(t) * SIGMA_DATA
+    sigma = path.sigma(t)
     length = torch.hypot(alpha, sigma)
     return sigma / (SIGMA_DATA * length), -alpha / length
 
@@ -43,42 +48,58 @@ TARGETS: dict[str, Coefficients] = {
 
 @dataclass(frozen=True)
 class Frame:
-    """The numbers of one noise level: the path's alpha, sigma and the target's a, b; one shape."""
+    """The numbers of noise levels; their shape broadcasts with the chunks that they meet.
 
-    alpha: Tensor
-    sigma: Tensor
-    a: Tensor
-    b: Tensor
+    Attributes:
+        alpha: the path's factor of the data.
+        sigma: the path's factor of the noise.
+        a: the target's factor of the data.
+        b: the target's factor of the noise.
+    """
+
+    alpha: Float[Tensor, "*shape"]
+    sigma: Float[Tensor, "*shape"]
+    a: Float[Tensor, "*shape"]
+    b: Float[Tensor, "*shape"]
 
     @property
-    def det(self) -> Tensor:
+    def det(self) -> Float[Tensor, "*shape"]:
+        """The determinant alpha b - sigma a of the algebra."""
         return self.alpha * self.b - self.sigma * self.a
 
-    def noised(self, sample: Tensor, epsilon: Tensor) -> Tensor:
+    def noised(
+        self, sample: Float[Tensor, "*chunk"], epsilon: Float[Tensor, "*chunk"]
+    ) -> Float[Tensor, "*chunk"]:
         """Return x_t for the data `sample` and the noise `epsilon`."""
         return self.alpha * sample + self.sigma * epsilon
 
-    def target(self, sample: Tensor, epsilon: Tensor) -> Tensor:
+    def target(
+        self, sample: Float[Tensor, "*chunk"], epsilon: Float[Tensor, "*chunk"]
+    ) -> Float[Tensor, "*chunk"]:
         """Return F, what the network should say."""
         return self.a * sample + self.b * epsilon
 
     @property
-    def sample_factors(self) -> tuple[Tensor, Tensor]:
+    def sample_factors(self) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """The factors of the state and of F in the x_0 estimate, (b / det, -sigma / det)."""
         return self.b / self.det, -self.sigma / self.det
 
-    def sample(self, x: Tensor, prediction: Tensor) -> Tensor:
+    def sample(
+        self, x: Float[Tensor, "*chunk"], prediction: Float[Tensor, "*chunk"]
+    ) -> Float[Tensor, "*chunk"]:
         """Return the x_0 estimate that the prediction F at x implies."""
         of_state, of_prediction = self.sample_factors
         return x * of_state.to(x) + prediction * of_prediction.to(x)
 
-    def epsilon(self, x: Tensor, prediction: Tensor) -> Tensor:
+    def epsilon(
+        self, x: Float[Tensor, "*chunk"], prediction: Float[Tensor, "*chunk"]
+    ) -> Float[Tensor, "*chunk"]:
         """Return the noise estimate that the prediction F at x implies."""
         return (self.alpha * prediction - self.a * x) / self.det
 
 
-def frame(target: str, path: Path, t: Tensor) -> Frame:
-    """Return the algebra of `target` on `path` at times t (any shape).
+def frame(target: str, path: Path, t: Float[Tensor, "*shape"]) -> Frame:
+    """Return the algebra of `target` on `path` at times t.
 
     Raises:
         PolicyError: the target has no such name.
@@ -89,8 +110,15 @@ def frame(target: str, path: Path, t: Tensor) -> Frame:
     return Frame(path.alpha(t), path.sigma(t), a, b)
 
 
-def convert(prediction: Tensor, x: Tensor, path: Path, t: Tensor, source: str, to: str) -> Tensor:
-    """Rewrite a prediction of target `source` at x as the equivalent prediction of target `to`."""
+def convert(
+    prediction: Float[Tensor, "*chunk"],
+    x: Float[Tensor, "*chunk"],
+    path: Path,
+    t: Float[Tensor, "*shape"],
+    source: str,
+    to: str,
+) -> Float[Tensor, "*chunk"]:
+    """Return a prediction of target `source` at x as the equivalent one of target `to`."""
     given = frame(source, path, t)
     wanted = frame(to, path, t)
     return wanted.target(given.sample(x, prediction), given.epsilon(x, prediction))

@@ -16,9 +16,17 @@ from jaxtyping import install_import_hook
 #: call is held to them, and to the other types of the signature.
 CHECKED = (
     "kinoise.policy.control",
+    "kinoise.policy.denoiser",
+    "kinoise.policy.density",
+    "kinoise.policy.diffusion_policy",
     "kinoise.policy.encoders",
+    "kinoise.policy.guidance",
     "kinoise.policy.networks",
+    "kinoise.policy.normalizer",
     "kinoise.policy.paths",
+    "kinoise.policy.sampling",
+    "kinoise.policy.targets",
+    "kinoise.policy.training",
 )
 
 sys.path.insert(0, str(Path(__file__).parent))

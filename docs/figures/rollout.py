@@ -39,7 +39,7 @@ def film(policy: str, seeds: tuple[int, ...] = SEEDS) -> tuple[NDArray[np.uint8]
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
 
     env = make_env("kinoise/PickPlace-v0", render_mode="rgb_array", frame_size=(SIZE, SIZE))
-    controller = RecedingHorizonController.of(load_policy(policy))
+    controller = RecedingHorizonController.from_policy(load_policy(policy))
     episodes = [_episode(env, controller, seed) for seed in seeds]
     rate = float(env.metadata["render_fps"])
     env.close()

@@ -25,6 +25,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
+
     try:
         yield temporary
         for file in temporary.iterdir():
@@ -51,6 +52,7 @@ def aside(path: Path) -> Path:
 
 
 def _put_aside(path: Path) -> None:
+    """Move the folder at `path` to where it waits."""
     shutil.rmtree(aside(path), ignore_errors=True)
     path.replace(aside(path))
 
@@ -63,6 +65,7 @@ def _exchange(one: Path, other: Path) -> bool:
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
+
     names = os.fsencode(one), os.fsencode(other)
     return bool(renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
 

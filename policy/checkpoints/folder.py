@@ -72,13 +72,16 @@ def save_checkpoint(
         raise PolicyError(
             f"'{path}' exists and is no checkpoint; it is left as it is, give another name"
         )
+
     meta = {"format": FORMAT, "step": step, "metrics": metrics or {}, "versions": versions()}
     tensors = {"policy": weights, "table": table.tensors(), "training": training or {}}
+
     try:
         with atomic_folder(path) as folder:
             for name, group in tensors.items():
                 if group:
                     save_file(_packed(group), folder / f"{name}.safetensors")
+
             (folder / "config.yaml").write_text(
                 yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False)
             )
@@ -124,10 +127,12 @@ def find_checkpoint(path: str | Path) -> Path:
     for candidate in candidates:
         if (candidate / "policy.safetensors").is_file():
             return candidate
+
     if (aside(path) / "policy.safetensors").is_file():  # a kill while it was replaced
         return aside(path)
     if path.exists():
         raise PolicyError(f"no checkpoint in '{path}': it holds no policy.safetensors")
+
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, siblings, n=1)
     hint = f"; did you mean '{path.parent / near[0]}'?" if near else ""
@@ -138,7 +143,11 @@ _PREFERRED = ("best", "last")
 
 
 def read_meta(path: str | Path) -> dict[str, Any]:
-    """Return a checkpoint's meta.json."""
+    """Return a checkpoint's meta.json.
+
+    Raises:
+        PolicyError: no checkpoint there, or one whose meta.json is damaged.
+    """
     folder = find_checkpoint(path)
     meta = read_json(folder / "meta.json")
     if not isinstance(meta.get("step"), int) or not isinstance(meta.get("metrics"), dict):
@@ -147,7 +156,11 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the resolved configuration a checkpoint was trained with, as plain data."""
+    """Return the resolved configuration a checkpoint was trained with, as plain data.
+
+    Raises:
+        PolicyError: no checkpoint there, or one whose config.yaml is damaged.
+    """
     return read_yaml(find_checkpoint(path) / "config.yaml")
 
 
@@ -159,5 +172,5 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
 
 
 def _packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Copies, since safetensors refuses tensors that share memory.
+    """Return copies on the CPU, since safetensors refuses tensors that share memory."""
     return {key: value.detach().to("cpu", copy=True).contiguous() for key, value in tensors.items()}

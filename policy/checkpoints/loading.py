@@ -70,6 +70,7 @@ def load_policy(
 
     shapes = read_shapes(folder / "policy.safetensors")
     weights = sum(int(torch.Size(shape).numel()) for shape in shapes.values())
+
     _check_numbers(folder, node, max(weights, _LARGEST))
     with _Budget(folder, weights):
         policy = build(node, allow)
@@ -107,6 +108,7 @@ def _fill(policy: DiffusionPolicy, folder: Path, shapes: Mapping[str, tuple[int,
             raise PolicyError(
                 f"'{folder}' holds weights that are not finite ('{name}'); use another checkpoint"
             )
+
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:

@@ -19,6 +19,7 @@ from ..sampling import Table
 MAX_TEXT = 1 << 20
 #: Values in a configuration once its aliases are written out.
 MAX_VALUES = 20_000
+#: Mappings and lists within one another.
 MAX_DEPTH = 40
 #: Evaluations of a sampler; DDPM's own has 1000.
 MAX_EVALUATIONS = 4096
@@ -77,6 +78,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _mapping(path: Path, tree: Any) -> dict[str, Any]:
+    """Return the tree of a YAML file, once it is known to be a bounded one of plain data."""
     if not isinstance(tree, dict):
         raise PolicyError(f"'{path}' holds no mapping; use another checkpoint")
 
@@ -88,6 +90,7 @@ def _mapping(path: Path, tree: Any) -> dict[str, Any]:
         count += 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
             raise PolicyError(f"'{path}' holds too many or too deeply nested values")
+
         if isinstance(value, dict):
             if not all(isinstance(key, str) for key in value):
                 raise PolicyError(f"'{path}' has keys that are no names; use another checkpoint")
@@ -158,6 +161,7 @@ def _table_fault(tensors: Mapping[str, Tensor]) -> str | None:
         return f"'noise' has shape {list(noise.shape)}"
     if noise.shape[1] > MAX_EVALUATIONS:
         return f"it draws {noise.shape[1]} noises"
+
     if not all(each.is_floating_point() for each in (t, init, estimate, noise)):
         return "it holds no real numbers"
     if not all(bool(each.isfinite().all()) for each in (t, init, estimate, noise)):

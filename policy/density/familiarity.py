@@ -8,56 +8,54 @@ nothing but the observations and the controller's memory is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
+from ..diffusion_policy import DiffusionPolicy
+from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from .likelihood import chunk_log_likelihood
 
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
-
-#: RK4 steps. On PickPlace 12 are .2 nats from 100; Hutchinson's probe moves a likelihood by 7, the
-#: choice of the plan by 9, another observation by 15.
+#: RK4 steps. On PickPlace the likelihood with 12 differs from that with 100 by 0.2 nats, while
+#: another probe changes it by 7, another plan by 9 and another observation by 15.
 N_STEPS = 12
 
 
 def surprise(
     policy: DiffusionPolicy,
-    obs: Mapping[str, Tensor],
-    plan: Tensor,
-    previous: Tensor | None = None,
+    obs: Observations,
+    plan: Float[Tensor, "B H Da"],
+    previous: Float[Tensor, "B H Da"] | None = None,
     generator: torch.Generator | None = None,
     n_steps: int = N_STEPS,
-) -> Tensor:
-    """Return -log p(plan | obs) - log p(previous plan, continued | obs) `[B]`, in nats.
+) -> Float[Tensor, "B"]:
+    """Return -log p(plan | obs) - log p(previous plan, continued | obs), in nats.
 
     The previous plan is continued by the present one where it ends. Where there is none the second
     term is left out. Divergences are Hutchinson's, with one probe.
 
     Args:
         policy: a trained policy.
-        obs: key -> `[B, To, ...]`, raw.
-        plan: the chunk sampled for obs, `[B, H, Da]` in the data's units.
-        previous: the chunk sampled Ta steps earlier, `[B, H, Da]`; rows of NaN, or None, where
-            there is none.
+        obs: raw observations.
+        plan: the chunks sampled for obs, in the data's units.
+        previous: the chunks sampled Ta steps earlier; rows of NaN, or None, where there are none.
         generator: the source of the probes.
         n_steps: RK4 steps of a likelihood.
     """
 
     def unlikely(actions: Tensor) -> Tensor:
+        """Return -log p(actions | obs)."""
         found = chunk_log_likelihood(policy, obs, actions, n_steps, "hutchinson", generator)
         return -found
 
     total = unlikely(plan)
     if previous is None:
         return total
+
     reach = policy.horizon - policy.n_action_steps
     continued = torch.cat([previous[:, policy.n_action_steps :], plan[:, reach:]], 1)
     known = continued.isfinite().flatten(1).all(1)
@@ -78,8 +76,10 @@ class Familiarity:
     later: tuple[float, float]
 
     @classmethod
-    def fit(cls, surprises: NDArray[Any], is_first: NDArray[Any], rate: float) -> Familiarity:
-        """Return what is usual among training observations `[N]`.
+    def fit(
+        cls, surprises: Float[np.ndarray, "N"], is_first: Bool[np.ndarray, "N"], rate: float
+    ) -> Familiarity:
+        """Return what is usual among N training observations.
 
         Args:
             surprises: see `surprise`.
@@ -94,14 +94,16 @@ class Familiarity:
                 "familiarity needs finite likelihoods of training episodes longer than "
                 "n_action_steps; check the data set and the checkpoint"
             )
-        first, later = (
-            tuple(np.quantile(surprises[chosen], [0.5, 1 - rate]).tolist())
-            for chosen in (is_first, ~is_first)
-        )
-        return cls(first, later)
 
-    def score(self, surprises: NDArray[Any], is_first: NDArray[Any]) -> NDArray[np.float64]:
-        """Return scores `[N]`: 0 for the usual observation, above 1 beyond the limit."""
+        levels = [0.5, 1 - rate]
+        first = np.quantile(surprises[is_first], levels).tolist()
+        later = np.quantile(surprises[~is_first], levels).tolist()
+        return cls(tuple(first), tuple(later))
+
+    def score(
+        self, surprises: Float[np.ndarray, "N"], is_first: Bool[np.ndarray, "N"]
+    ) -> Float64[np.ndarray, "N"]:
+        """Return scores: 0 for the usual observation, above 1 beyond the limit."""
         median = np.where(is_first, self.first[0], self.later[0])
         limit = np.where(is_first, self.first[1], self.later[1])
-        return np.asarray((surprises - median) / (limit - median))
+        return np.asarray((surprises - median) / (limit - median), np.float64)

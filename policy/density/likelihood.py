@@ -15,27 +15,28 @@ floor^2 / 2 times its relative curvature.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ..diffusion_policy import DiffusionPolicy
+from ..encoders.encoder import Observations
 from ..errors import PolicyError, unknown_name
 from .ode import FLOOR, FlowLevel, ProbabilityFlow, adaptive
 
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
-
+#: `[B, ...]` -> `[B, ...]`, a function that treats rows apart.
 Function = Callable[[Tensor], Tensor]
 
-#: (function `[B, ...]` -> `[B, ...]` that treats rows apart, x) -> trace of its Jacobian `[B]`.
+#: (function, x `[B, ...]`) -> the trace of the function's Jacobian at x `[B]`.
 Trace = Callable[[Function, Tensor], Tensor]
 
+#: How the divergence may be found.
 DIVERGENCES = ("exact", "hutchinson")
 
-#: What the rule of integration needs.
+#: The least number of steps: what the rule of integration needs.
 MIN_STEPS = 9
 
 #: Rows of one batched Jacobian product; bounds the memory.
@@ -44,26 +45,26 @@ _MAX_ROWS = 4096
 
 def chunk_log_likelihood(
     policy: DiffusionPolicy,
-    obs: Mapping[str, Tensor],
-    actions: Tensor,
+    obs: Observations,
+    actions: Float[Tensor, "B H Da"],
     n_steps: int = 100,
     divergence: str = "exact",
     generator: torch.Generator | None = None,
     *,
     n_probes: int = 1,
     floor: float = FLOOR,
-) -> Tensor:
-    """Return log p(actions | obs) `[B]` in nats, a density in the units of the actions.
+) -> Float[Tensor, "B"]:
+    """Return log p(actions | obs) in nats, a density in the units of the actions.
 
-    All H x Da numbers of the chunk count, those that training masked as padding included: the
-    density of some of them alone would be an integral over the others. The noise is that of the
-    noise level where the policy's sampler starts. On a path that starts from the previous chunk it
-    is the density of a chunk planned without one.
+    All H x Da numbers of the chunk count, also those that training masked as padding: the density
+    of some of them alone would be an integral over the others. The ODE ends at the noise level
+    where the policy's sampler starts. On a path that starts from the previous chunk this is the
+    density of a chunk that was planned without one.
 
     Args:
         policy: a trained policy; its solver, guidance and clamp play no part.
-        obs: key -> `[B, To, ...]`, raw.
-        actions: chunks `[B, H, Da]` in the data's units.
+        obs: raw observations.
+        actions: chunks in the data's units.
         n_steps: steps of RK4, at least MIN_STEPS.
         divergence: "exact", or "hutchinson": unbiased, H x Da / n_probes times cheaper.
         generator: the source of Hutchinson's probes.
@@ -80,35 +81,40 @@ def chunk_log_likelihood(
             f"chunks are {list(actions.shape[1:])}; the policy plans "
             f"{[policy.horizon, policy.action_dim]} (horizon, action_dim)"
         )
+
     device = next(policy.parameters()).device
     here = {key: value.to(device) for key, value in obs.items()}
     sample = policy.normalizer.normalize("action", actions.to(device))
     trace: Trace = exact_trace
     if divergence == "hutchinson":
         trace = hutchinson_trace(rademacher((n_probes, *sample.shape), generator).to(sample))
+
     with torch.no_grad():
         ceiling = float(policy.path.angle(policy.table.t.max()))
         flow = ProbabilityFlow(policy.path, policy.estimator(here), floor, ceiling)
         normalised = log_likelihood(flow, sample, trace, n_steps=n_steps)
+
         # A constant dimension has no unit of its own; it counts in normalised ones.
         scale = policy.normalizer.scale("action")
         return normalised - policy.horizon * scale[scale > 0].log().sum()
 
 
-def rademacher(shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+def rademacher(
+    shape: tuple[int, ...], generator: torch.Generator | None = None
+) -> Float[Tensor, "..."]:
     """Return independent signs, -1 or 1, as floats."""
     return 2.0 * torch.randint(0, 2, shape, generator=generator) - 1.0
 
 
-def exact_trace(function: Function, x: Tensor) -> Tensor:
+def exact_trace(function: Function, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B"]:
     """Return the trace of the Jacobian, from one of its rows for each of the D entries."""
     entries = x[0].numel()
     basis = torch.eye(entries, dtype=x.dtype, device=x.device).view(entries, 1, *x.shape[1:])
     return _quadratic_forms(function, x, basis.expand(-1, *x.shape)).sum(0)
 
 
-def hutchinson_trace(probes: Tensor) -> Trace:
-    """Return the unbiased estimate with probes of mean 0 and covariance 1, `[P, B, ...]`.
+def hutchinson_trace(probes: Float[Tensor, "P B ..."]) -> Trace:
+    """Return the unbiased estimate of the trace by probes of mean 0 and covariance 1.
 
     Hutchinson 1990; as in FFJORD (Grathwohl et al. 2019) the probes stay the same along a path.
     """
@@ -119,8 +125,10 @@ def hutchinson_trace(probes: Tensor) -> Trace:
     return trace
 
 
-def _quadratic_forms(function: Function, x: Tensor, directions: Tensor) -> Tensor:
-    """Return v^T J v `[N, B]` for directions v `[N, B, ...]`, without forming J.
+def _quadratic_forms(
+    function: Function, x: Float[Tensor, "B ..."], directions: Float[Tensor, "N B ..."]
+) -> Float[Tensor, "N B"]:
+    """Return v^T J v for the directions v, without forming J.
 
     By batched backward passes: at one chunk they take half the time of forward derivatives.
     """
@@ -137,13 +145,13 @@ def _quadratic_forms(function: Function, x: Tensor, directions: Tensor) -> Tenso
 
 def log_likelihood(
     flow: ProbabilityFlow,
-    sample: Tensor,
+    sample: Float[Tensor, "B ..."],
     trace: Trace = exact_trace,
     *,
     n_steps: int = 100,
     prior: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """Return log p `[B]` of normalised samples `[B, ...]`, in nats.
+) -> Float[Tensor, "B"]:
+    """Return log p of normalised samples, in nats.
 
     RK4 finds the states and the divergence is integrated along them by a sixth-order rule.
 
@@ -153,31 +161,40 @@ def log_likelihood(
         trace: how the divergence is found.
         n_steps: steps of RK4, at least MIN_STEPS.
         prior: log density of x_1 `[B, ...]`; None for N(0, sigma(1)^2).
+
+    Raises:
+        PolicyError: too few steps.
     """
     if n_steps < MIN_STEPS:
         raise PolicyError(f"the likelihood needs n_steps >= {MIN_STEPS}; got {n_steps}")
+
     first, last = flow.ends
-    h, weights = (last - first) / n_steps, _gregory(n_steps + 1)
+    h = (last - first) / n_steps
+    weights = _gregory(n_steps + 1)
+    walked = flow.walk(flow.start(sample), n_steps)
+
     total = torch.zeros(len(sample), dtype=sample.dtype, device=sample.device)
-    for weight, (level, u) in zip(weights, flow.walk(flow.start(sample), n_steps), strict=True):
+    for weight, (level, u) in zip(weights, walked, strict=True):
         total = total + h * weight * divergence(flow, u, level, trace)
     return total + _ends(flow, u, prior)
 
 
 def log_likelihood_adaptive(
     flow: ProbabilityFlow,
-    sample: Tensor,
+    sample: Float[Tensor, "B ..."],
     trace: Trace = exact_trace,
     *,
     tolerance: float = 1e-6,
     prior: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
+) -> Float[Tensor, "B"]:
     """As `log_likelihood`, with state and divergence by the adaptive RK45 of torchdiffeq."""
     first, last = flow.ends
     shape = sample.shape
 
     def slope(s: float, state: Tensor) -> Tensor:
-        u, level = state[:, 1:].view(shape), flow.at(s)
+        """Return the rates of the integral of the divergence and of the state."""
+        u = state[:, 1:].view(shape)
+        level = flow.at(s)
         change = flow.velocity(u, level).flatten(1)
         return torch.cat([divergence(flow, u, level, trace)[:, None], change], 1)
 
@@ -186,8 +203,10 @@ def log_likelihood_adaptive(
     return end[:, 0] + _ends(flow, end[:, 1:].view(shape), prior)
 
 
-def divergence(flow: ProbabilityFlow, u: Tensor, level: FlowLevel, trace: Trace) -> Tensor:
-    """Return the divergence `[B]` of du/ds at the state u."""
+def divergence(
+    flow: ProbabilityFlow, u: Float[Tensor, "B ..."], level: FlowLevel, trace: Trace
+) -> Float[Tensor, "B"]:
+    """Return the divergence of du/ds at the state u."""
     shrinking = trace(lambda u: flow.x0(u, level), u)
     return level.pace * (level.cos * u[0].numel() - shrinking)
 
@@ -198,7 +217,9 @@ def _gregory(n: int) -> list[float]:
     return [*edge, *[1.0] * (n - 10), *reversed(edge)]
 
 
-def _ends(flow: ProbabilityFlow, u: Tensor, prior: Callable[[Tensor], Tensor] | None) -> Tensor:
+def _ends(
+    flow: ProbabilityFlow, u: Float[Tensor, "B ..."], prior: Callable[[Tensor], Tensor] | None
+) -> Float[Tensor, "B"]:
     """Return the log density of u at the noise, and what the scales of both ends add."""
     first, last = (flow.at(s) for s in flow.ends)
     entries = u[0].numel()
@@ -206,6 +227,7 @@ def _ends(flow: ProbabilityFlow, u: Tensor, prior: Callable[[Tensor], Tensor] | 
     scale = entries * math.log(first.cos)
     if prior is not None:
         return prior(last.length * u) + entries * math.log(last.length) + scale
+
     sigma = math.sin(last.angle)
     square = (u / sigma).square().flatten(1).sum(1)
     return -0.5 * square - entries * (math.log(sigma) + 0.5 * math.log(2 * math.pi)) + scale

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..errors import PolicyError
 from ..paths import Path
-
-#: (x_t `[B, ...]`, t, a number in a tensor without axes) -> the x_0 estimate `[B, ...]`.
-TimeEstimate = Callable[[Tensor, Tensor], Tensor]
+from ..sampling.table import TimeEstimate
 
 #: The angle that stands for the data: normal noise of this deviation, in normalised units.
 FLOOR = 1e-3
@@ -29,9 +28,17 @@ FLOOR = 1e-3
 
 @dataclass(frozen=True)
 class FlowLevel:
-    """What the ODE needs of one noise level."""
+    """What the ODE needs of one noise level.
 
-    t: Tensor
+    Attributes:
+        t: the time.
+        angle: the noise angle theta.
+        length: |(alpha, sigma)|.
+        cos: the cosine of the angle.
+        pace: theta / sin(theta).
+    """
+
+    t: Float[Tensor, ""]
     angle: float
     length: float
     cos: float
@@ -65,8 +72,8 @@ class ProbabilityFlow:
         first, last = ends.clamp(self.floor, self.ceiling).log().tolist()
         return first, last
 
-    def levels(self, s: Tensor) -> list[FlowLevel]:
-        """Return the noise levels at log angles s `[N]`, float64."""
+    def levels(self, s: Float64[Tensor, "N"]) -> list[FlowLevel]:
+        """Return the noise levels at log angles s."""
         angle = s.exp()
         with torch.no_grad():
             t = self.path.time_at(angle)
@@ -75,20 +82,24 @@ class ProbabilityFlow:
         rows = zip(t.unbind(), *(column.tolist() for column in columns), strict=True)
         return [FlowLevel(*row) for row in rows]
 
-    def x0(self, u: Tensor, level: FlowLevel) -> Tensor:
+    def x0(self, u: Float[Tensor, "*shape"], level: FlowLevel) -> Float[Tensor, "*shape"]:
         """Return the x_0 estimate at the state u."""
         return self.estimate(level.length * u, level.t.to(u.device))
 
-    def velocity(self, u: Tensor, level: FlowLevel) -> Tensor:
+    def velocity(self, u: Float[Tensor, "*shape"], level: FlowLevel) -> Float[Tensor, "*shape"]:
         """Return du/ds."""
         return level.pace * (level.cos * u - self.x0(u, level))
 
-    def walk(self, u: Tensor, n_steps: int, *, to_data: bool = False) -> Iterator[Walked]:
+    def walk(
+        self, u: Float[Tensor, "*shape"], n_steps: int, *, to_data: bool = False
+    ) -> Iterator[Walked]:
         """Yield the level and the state at each of the n_steps + 1 grid points, by RK4."""
         grid = torch.linspace(*self.ends, 2 * n_steps + 1, dtype=torch.float64)
         if to_data:
             grid = grid.flip(0)
-        h, levels = float(grid[2] - grid[0]), self.levels(grid)
+        h = float(grid[2] - grid[0])
+        levels = self.levels(grid)
+
         yield levels[0], u
         for start, middle, stop in zip(levels[:-1:2], levels[1::2], levels[2::2], strict=True):
             k1 = self.velocity(u, start)
@@ -99,9 +110,9 @@ class ProbabilityFlow:
             yield stop, u
 
     def to_noise(
-        self, sample: Tensor, n_steps: int = 100, tolerance: float | None = None
-    ) -> Tensor:
-        """Return the state x_1 that `sample` `[B, ...]` flows to.
+        self, sample: Float[Tensor, "*shape"], n_steps: int = 100, tolerance: float | None = None
+    ) -> Float[Tensor, "*shape"]:
+        """Return the state x_1 that `sample` flows to.
 
         By RK4 with `n_steps`, or by the adaptive solver where a tolerance is given.
         """
@@ -109,13 +120,15 @@ class ProbabilityFlow:
         u = self._solve(self.start(sample), start, stop, n_steps, tolerance)
         return self.at(stop).length * u
 
-    def to_data(self, x: Tensor, n_steps: int = 100, tolerance: float | None = None) -> Tensor:
-        """Return the sample that the state x_1 `[B, ...]` flows to: `to_noise` undone."""
+    def to_data(
+        self, x: Float[Tensor, "*shape"], n_steps: int = 100, tolerance: float | None = None
+    ) -> Float[Tensor, "*shape"]:
+        """Return the sample that the state x_1 flows to: `to_noise` undone."""
         stop, start = self.ends
         u = self._solve(x / self.at(start).length, start, stop, n_steps, tolerance)
         return u / self.at(stop).cos
 
-    def start(self, sample: Tensor) -> Tensor:
+    def start(self, sample: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return the state u that stands for the data `sample` at the floor."""
         return self.at(self.ends[0]).cos * sample
 
@@ -124,24 +137,35 @@ class ProbabilityFlow:
         return self.levels(torch.tensor([s], dtype=torch.float64))[0]
 
     def _solve(
-        self, u: Tensor, start: float, stop: float, n_steps: int, tolerance: float | None
-    ) -> Tensor:
+        self,
+        u: Float[Tensor, "*shape"],
+        start: float,
+        stop: float,
+        n_steps: int,
+        tolerance: float | None,
+    ) -> Float[Tensor, "*shape"]:
+        """Return the state at the log angle `stop`, from u at `start`."""
         if tolerance is not None:
             return adaptive(lambda s, u: self.velocity(u, self.at(s)), u, start, stop, tolerance)
+
         *_, (_, u) = self.walk(u, n_steps, to_data=stop < start)
         return u
 
 
 def adaptive(
     slope: Callable[[float, Tensor], Tensor],
-    state: Tensor,
+    state: Float[Tensor, "*shape"],
     start: float,
     stop: float,
     tolerance: float = 1e-6,
-) -> Tensor:
+) -> Float[Tensor, "*shape"]:
     """Solve d state / ds = slope(s, state) from `start` to `stop` (Dormand & Prince 1980).
 
     Args:
+        slope: the right-hand side.
+        state: the state at `start`.
+        start: where to begin.
+        stop: where to end.
         tolerance: relative and absolute error of a step.
 
     Raises:
@@ -153,9 +177,11 @@ def adaptive(
         raise PolicyError(
             "the adaptive solver needs torchdiffeq: pip install 'kinoise[theory]'"
         ) from error
+
     length = stop - start
 
     def scaled(r: Tensor, state: Tensor) -> Tensor:
+        """Return the slope in the part r of the way that has been gone."""
         return length * slope(start + length * float(r), state)
 
     solved: Tensor = odeint(
@@ -174,12 +200,12 @@ def adaptive(
 def reference_chunk(
     path: Path,
     estimate: TimeEstimate,
-    noise: Tensor,
+    noise: Float[Tensor, "*shape"],
     *,
     tolerance: float | None = None,
     n_steps: int = 1000,
     floor: float = FLOOR,
-) -> Tensor:
+) -> Float[Tensor, "*shape"]:
     """Return where the exact ODE brings the noise of a sampler: a yardstick for its error.
 
     Args:

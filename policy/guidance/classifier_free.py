@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -32,7 +34,7 @@ class ClassifierFree(Guidance):
     """
 
     scale: float = 2.0
-    interval: tuple[float, float] = (0.0, 1.0)
+    interval: Sequence[float] = (0.0, 1.0)
     rescale: float = 0.0
     needs_unconditional = True
 
@@ -43,18 +45,20 @@ class ClassifierFree(Guidance):
                 f"{tuple(self.interval)} and {self.rescale}"
             )
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         low, high = self.interval
         if self.scale == 1 or not low <= estimate.t <= high:
             return estimate.sample
-        seeing, blind = estimate.sample, estimate.without_obs()
+
+        seeing = estimate.sample
+        blind = estimate.without_obs()
         guided = blind + self.scale * (seeing - blind)
         if self.rescale == 0:
             return guided
-        wanted, spread = (
-            each.std((-2, -1), correction=0, keepdim=True) for each in (seeing, guided)
-        )
+
+        wanted = seeing.std((-2, -1), correction=0, keepdim=True)
+        spread = guided.std((-2, -1), correction=0, keepdim=True)
         # A chunk of one number, or of equal ones, has no spread to bring back.
         ratio = torch.where(spread > 0, wanted / spread, 1.0)
         return guided * (self.rescale * ratio + 1 - self.rescale)

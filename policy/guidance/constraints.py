@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -34,8 +35,8 @@ class DynamicClamp(Guidance):
         if not 0 < self.quantile <= 1:
             raise PolicyError(f"the quantile of a clamp lies in (0, 1]; got {self.quantile}")
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         sample = estimate.sample
         size = torch.quantile(sample.abs().flatten(1), self.quantile, dim=1)
         size = size.clamp(min=self.bound)[:, None, None]
@@ -50,14 +51,14 @@ class Projection(Guidance):
     the answer (projected diffusion, Christopher et al. 2024, who project x_t).
 
     Args:
-        onto: the set, a projection (see `.sets`).
+        onto: the set, a projection (see `sets`).
     """
 
     onto: Nearest
     exact = True
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         actions = estimate.to_actions(estimate.sample)
         nearest = self.onto(actions, estimate.obs)
         # What satisfies the constraint stays bitwise as it is.

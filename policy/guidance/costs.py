@@ -10,17 +10,18 @@ an observation (its key; the latest step counts), so that environments in one ba
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from ..encoders.encoder import Observations
 from ..errors import unknown_name
 
-Obs = Mapping[str, Tensor]
 #: J(actions `[B, H, Da]` in the data's units, raw obs key -> `[B, To, ...]`) -> `[B]`.
-CostFunction = Callable[[Tensor, Obs], Tensor]
+CostFunction = Callable[[Tensor, Observations], Tensor]
 #: A number or vector for all rows, a tensor with one a row, or the key of an observation.
 Parameter = float | Sequence[float] | Tensor | str
 
@@ -29,12 +30,14 @@ class Cost(ABC):
     """A differentiable cost of chunks; a function of that shape serves as well."""
 
     @abstractmethod
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the cost `[B]` of `actions` `[B, H, Da]`."""
+    def __call__(self, actions: Float[Tensor, "B H Da"], obs: Observations) -> Float[Tensor, "B"]:
+        """Return the cost of every chunk."""
 
 
-def resolve(value: Parameter, obs: Obs, like: Tensor, *, vector: bool) -> Tensor:
-    """Return a parameter, ready to meet `like` `[B, H, Da]`.
+def resolve(
+    value: Parameter, obs: Observations, like: Float[Tensor, "B H dims"], *, vector: bool
+) -> Float[Tensor, "..."]:
+    """Return a parameter in a shape that broadcasts with `like`.
 
     Args:
         value: the parameter; a tensor of one more axis than needed holds one value a row.
@@ -51,6 +54,7 @@ def resolve(value: Parameter, obs: Obs, like: Tensor, *, vector: bool) -> Tensor
             raise unknown_name("observation", value, obs)
         latest = obs[value][:, -1].flatten(1)
         value = latest if vector else latest[:, 0]
+
     found = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     return found.unsqueeze(1) if found.ndim > int(vector) else found
 
@@ -61,7 +65,7 @@ class ForbiddenDisc(Cost):
 
     Args:
         centre: position `[k]`.
-        radius: of what is forbidden.
+        radius: of the forbidden disc.
         margin: how far outside of it the cost begins.
         dims: the k action dimensions that are a position.
         softness: depth that costs half a nat.
@@ -75,8 +79,8 @@ class ForbiddenDisc(Cost):
     softness: float = 1.0
     between: int = 0
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the cost `[B]` of `actions` `[B, H, Da]`."""
+    def __call__(self, actions: Float[Tensor, "B H Da"], obs: Observations) -> Float[Tensor, "B"]:
+        """Return the cost of every chunk."""
         points = refined(actions[..., list(self.dims)], self.between)
         centre = resolve(self.centre, obs, actions, vector=True)
         radius = resolve(self.radius, obs, actions, vector=False)
@@ -90,7 +94,8 @@ class JointLimits(Cost):
     """Half the squared excess of every action over its limits, summed over chunk and dimensions.
 
     Args:
-        low, high: limits `[Da]`, or of the dimensions `dims`.
+        low: lower limits `[Da]`, or of the dimensions `dims`.
+        high: upper limits, likewise.
         margin: how far inside the limits the cost begins.
         dims: the limited dimensions; None for all.
         softness: excess that costs half a nat.
@@ -102,8 +107,8 @@ class JointLimits(Cost):
     dims: Sequence[int] | None = None
     softness: float = 1.0
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the cost `[B]` of `actions` `[B, H, Da]`."""
+    def __call__(self, actions: Float[Tensor, "B H Da"], obs: Observations) -> Float[Tensor, "B"]:
+        """Return the cost of every chunk."""
         values = actions if self.dims is None else actions[..., list(self.dims)]
         low = resolve(self.low, obs, actions, vector=True) + self.margin
         high = resolve(self.high, obs, actions, vector=True) - self.margin
@@ -127,8 +132,8 @@ class Goal(Cost):
     dims: Sequence[int] | None = None
     softness: float = 1.0
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the cost `[B]` of `actions` `[B, H, Da]`."""
+    def __call__(self, actions: Float[Tensor, "B H Da"], obs: Observations) -> Float[Tensor, "B"]:
+        """Return the cost of every chunk."""
         values = actions[:, [self.step]]
         values = values if self.dims is None else values[..., list(self.dims)]
         miss = (values - resolve(self.position, obs, actions, vector=True)) / self.softness
@@ -141,27 +146,29 @@ class Sum(Cost):
 
     Args:
         costs: the terms.
-        weights: one a term; None for ones.
+        weights: the factor of each term; None for ones.
     """
 
     costs: Sequence[CostFunction]
     weights: Sequence[float] | None = None
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the cost `[B]` of `actions` `[B, H, Da]`."""
+    def __call__(self, actions: Float[Tensor, "B H Da"], obs: Observations) -> Float[Tensor, "B"]:
+        """Return the cost of every chunk."""
         weights = self.weights or [1.0] * len(self.costs)
         terms = [w * cost(actions, obs) for w, cost in zip(weights, self.costs, strict=True)]
         return torch.stack(terms).sum(0)
 
 
-def refined(points: Tensor, between: int) -> Tensor:
-    """Return points `[B, H, k]` with `between` more, equally spaced, on every way to the next."""
+def refined(points: Float[Tensor, "B H dims"], between: int) -> Float[Tensor, "B points dims"]:
+    """Return the points with `between` more, equally spaced, on every way to the next."""
     if between == 0:
         return points
+
     ways = points[:, 1:] - points[:, :-1]
     parts = [points[:, :-1] + ways * (i / (between + 1)) for i in range(1, between + 1)]
     return torch.cat([points, *parts], 1)
 
 
-def _half_square(excess: Tensor) -> Tensor:
+def _half_square(excess: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return half the square of what is above 0."""
     return 0.5 * excess.clamp(min=0).square()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-Obs = Mapping[str, Tensor]
+from ..encoders.encoder import Observations
 
 
 @dataclass
@@ -18,30 +19,32 @@ class Estimate:
     """The x_0 estimate at one evaluation, and all that an edit may ask about it.
 
     Attributes:
-        sample: the present estimate of the normalised x_0, `[B, H, Da]`; edits see those before.
-        x: the state x_t less the path's known base, `[B, H, Da]`: alpha x_0 + sigma eps.
-        t, alpha, sigma: the noise level.
+        sample: the present estimate of the normalised x_0, with the edits so far.
+        x: the state x_t less the path's known base: alpha x_0 + sigma eps.
+        t: the time.
+        alpha: the factor of the data at that time.
+        sigma: the factor of the noise.
         row: index of the evaluation in the sampler's table.
         n_rows: number of evaluations.
-        obs: raw observations, key -> `[B, To, ...]`.
+        obs: raw observations.
         to_actions: normalised chunk -> chunk in the data's units, differentiable.
         to_normalized: chunk in the data's units -> normalised.
         without_obs: returns the x_0 estimate at x from a network that sees no observation.
     """
 
-    sample: Tensor
-    x: Tensor
+    sample: Float[Tensor, "B H Da"]
+    x: Float[Tensor, "B H Da"]
     t: float
     alpha: float
     sigma: float
     row: int
     n_rows: int
-    obs: Obs
+    obs: Observations
     to_actions: Callable[[Tensor], Tensor]
     to_normalized: Callable[[Tensor], Tensor]
     without_obs: Callable[[], Tensor]
 
-    def vjp(self, cotangent: Tensor) -> Tensor:
+    def vjp(self, cotangent: Float[Tensor, "B H Da"]) -> Float[Tensor, "B H Da"]:
         """Return (d sample / d x)^T cotangent, through the network and every edit before.
 
         Steps that are themselves gradients count as constants, so that those of several edits add
@@ -68,10 +71,14 @@ class Guidance(ABC):
     exact: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the new x_0 estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the new x_0 estimate."""
 
 
-def declares(edits: tuple[Any, ...], attribute: str) -> bool:
+#: An edit of the x_0 estimate `[B, H, Da]`: a `Guidance`, or a function of that shape.
+Edit = Callable[[Estimate], Tensor]
+
+
+def declares(edits: tuple[Edit, ...], attribute: str) -> bool:
     """Return whether any edit declares `attribute`; plain functions declare nothing."""
     return any(getattr(edit, attribute, False) for edit in edits)

@@ -8,18 +8,20 @@ vector-Jacobian products of several add up, as scores do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from ..encoders.encoder import Observations
 from ..errors import PolicyError, unknown_name
-from .costs import CostFunction, Obs
+from .costs import CostFunction
 from .estimate import Estimate, Guidance
 
 #: E_t: (x_t `[B, H, Da]`, t, raw obs) -> `[B]`.
-Energy = Callable[[Tensor, float, Obs], Tensor]
+Energy = Callable[[Tensor, float, Observations], Tensor]
 
 
 def gain(estimate: Estimate, limit: float) -> float:
@@ -30,7 +32,8 @@ def gain(estimate: Estimate, limit: float) -> float:
     prevails, also on paths whose sigma grows to 80), which makes it the same along every path.
     """
     length = math.hypot(estimate.alpha, estimate.sigma)
-    alpha, sigma = estimate.alpha / length, estimate.sigma / length
+    alpha = estimate.alpha / length
+    sigma = estimate.sigma / length
     return length * (sigma**2 / alpha if sigma**2 < limit * alpha else limit)
 
 
@@ -52,8 +55,8 @@ class EnergyGradient(Guidance):
     scale: float = 1.0
     limit: float = 100.0
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         x = estimate.x.detach().requires_grad_()
         with torch.enable_grad():
             energy = self.energy(x, estimate.t, estimate.obs)
@@ -95,7 +98,7 @@ class CostGradient(Guidance):
     cost: CostFunction
     scale: float = 1.0
     step: str = "moment"
-    interval: tuple[float, float] = (0.0, 1.0)
+    interval: Sequence[float] = (0.0, 1.0)
     limit: float = 10.0
     reach: float = 1.0
     n_samples: int = 0
@@ -107,36 +110,40 @@ class CostGradient(Guidance):
         if self.n_samples % 2:
             raise PolicyError(f"samples of the cost come in pairs; n_samples is {self.n_samples}")
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         low, high = self.interval
         if self.scale == 0 or not low <= estimate.t <= high:
             return estimate.sample
+
         cost, gradient = self._slope(estimate)
         # Looking at a value on a GPU would make every step wait for it.
         on_cpu = gradient.device.type == "cpu"
         if on_cpu and not gradient.any():
-            return estimate.sample  # nothing to lower: spare the way back through the network
+            return estimate.sample  # nothing to lower: spare the network's backward pass
         if on_cpu and self.step != "posterior" and bool((cost < 0).any()):
             raise PolicyError(
                 f"step '{self.step}' takes a cost for half a square, which is never negative; "
                 "shift the cost or use step 'posterior'"
             )
+
         change = STEPS[self.step](self, estimate, cost, gradient)
         largest = change.abs().amax((-2, -1), keepdim=True)
         return estimate.sample - change * (self.reach / largest).clamp(max=1)
 
-    def _slope(self, estimate: Estimate) -> tuple[Tensor, Tensor]:
-        """Return J `[B]` and its gradient in the normalised estimate `[B, H, Da]`."""
+    def _slope(self, estimate: Estimate) -> tuple[Float[Tensor, "B"], Float[Tensor, "B H Da"]]:
+        """Return J and its gradient in the normalised estimate."""
         sample = estimate.sample.detach().requires_grad_()
         with torch.enable_grad():
             cost = self._cost(estimate, sample)
             (gradient,) = torch.autograd.grad(cost.sum(), sample)
         return cost.detach(), gradient
 
-    def _cost(self, estimate: Estimate, sample: Tensor) -> Tensor:
+    def _cost(self, estimate: Estimate, sample: Float[Tensor, "B H Da"]) -> Float[Tensor, "B"]:
+        """Return J at the estimate, or averaged about it."""
         if self.n_samples == 0:
             return self.cost(estimate.to_actions(sample), estimate.obs)
+
         spread = estimate.sigma / math.hypot(estimate.alpha, estimate.sigma)
         half = torch.randn(
             self.n_samples // 2, *sample.shape[1:], generator=torch.Generator().manual_seed(0)
@@ -149,11 +156,23 @@ class CostGradient(Guidance):
         return math.log(self.n_samples) - torch.stack([-c for c in costs]).logsumexp(0)
 
 
-def _posterior(edit: CostGradient, estimate: Estimate, cost: Tensor, gradient: Tensor) -> Tensor:
+def _posterior(
+    edit: CostGradient,
+    estimate: Estimate,
+    cost: Float[Tensor, "B"],
+    gradient: Float[Tensor, "B H Da"],
+) -> Float[Tensor, "B H Da"]:
+    """Return the change of one step, see `CostGradient`."""
     return edit.scale * gain(estimate, edit.limit) * estimate.vjp(gradient)
 
 
-def _moment(edit: CostGradient, estimate: Estimate, cost: Tensor, gradient: Tensor) -> Tensor:
+def _moment(
+    edit: CostGradient,
+    estimate: Estimate,
+    cost: Float[Tensor, "B"],
+    gradient: Float[Tensor, "B H Da"],
+) -> Float[Tensor, "B H Da"]:
+    """Return the change of one step, see `CostGradient`."""
     product = estimate.vjp(gradient)
     # Everything is multiplied by alpha / sigma^2, which vanishes where C has no bound.
     slope = (gradient * product).sum((-2, -1), keepdim=True)
@@ -163,13 +182,20 @@ def _moment(edit: CostGradient, estimate: Estimate, cost: Tensor, gradient: Tens
     return torch.where((per_nat > 0) & per_nat.isfinite(), damped, 0.0)
 
 
-def _dps(edit: CostGradient, estimate: Estimate, cost: Tensor, gradient: Tensor) -> Tensor:
+def _dps(
+    edit: CostGradient,
+    estimate: Estimate,
+    cost: Float[Tensor, "B"],
+    gradient: Float[Tensor, "B H Da"],
+) -> Float[Tensor, "B H Da"]:
+    """Return the change of one step, see `CostGradient`."""
     step = edit.scale * math.hypot(estimate.alpha, estimate.sigma)
     residual = _column(2 * cost).sqrt()
     return torch.where(residual > 0, step / residual * estimate.vjp(gradient), 0.0)
 
 
-def _column(value: Tensor) -> Tensor:
+def _column(value: Float[Tensor, "B"]) -> Float[Tensor, "B 1 1"]:
+    """Return one number a chunk in a shape that broadcasts with chunks."""
     return value[:, None, None]
 
 

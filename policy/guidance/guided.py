@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..denoiser import Rows
+from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from ..normalizer import Normalizer
 from ..sampling.table import RowEstimate
-from .estimate import Estimate, Guidance, declares
+from .estimate import Edit, Estimate, declares
 
 
 def guided(
     rows: Rows,
     seeing: RowEstimate,
     blind: RowEstimate | None,
-    edits: tuple[Guidance, ...],
+    edits: tuple[Edit, ...],
     *,
     clamp: Callable[[Tensor], Tensor] | None,
-    obs: Mapping[str, Tensor],
+    obs: Observations,
     normalizer: Normalizer,
 ) -> RowEstimate:
     """Return the x_0 estimate with the edits applied in order.
@@ -35,13 +36,14 @@ def guided(
         blind: that of the network without observations, if there is one.
         edits: what to apply.
         clamp: holds an estimate to the data's range, in place; None for none.
-        obs: raw observations, key -> `[B, To, ...]`.
+        obs: raw observations.
         normalizer: translates between normalised chunks and the data's units.
     """
     gradient = declares(edits, "needs_gradient")
     soft, exact = _split(edits)
 
     def estimate(k: int, state: Tensor) -> Tensor:
+        """Return the edited estimate of row k."""
         x = state.clone().requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
             now = Estimate(
@@ -70,7 +72,7 @@ def guided(
     return estimate
 
 
-def _split(edits: tuple[Guidance, ...]) -> tuple[tuple[Guidance, ...], tuple[Guidance, ...]]:
+def _split(edits: tuple[Edit, ...]) -> tuple[tuple[Edit, ...], tuple[Edit, ...]]:
     """Divide the edits into those before the clamp and the exact ones at the end, after it."""
     cut = len(edits)
     while cut and getattr(edits[cut - 1], "exact", False):

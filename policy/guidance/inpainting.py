@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -33,8 +34,8 @@ class Inpainting(Guidance):
     values: Values
     weights: Values = 1.0
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         known, weights = _known(estimate, self.values, self.weights)
         return torch.lerp(estimate.sample, known, weights)
 
@@ -52,7 +53,7 @@ class PseudoInverse(Guidance):
         values: known actions y in the data's units, `[H, Da]` or `[B, H, Da]`; NaN where free.
         weights: w in [0, 1], anything that broadcasts to `[B, H, Da]`, e.g. `prefix_weights`.
         limit: bound on the factor (see `gain`), which grows without bound towards pure noise.
-        spread: deviation of the normalised data, of which r follows; 1 as published.
+        spread: deviation of the normalised data, which fixes r; 1 as published.
     """
 
     values: Values
@@ -61,20 +62,24 @@ class PseudoInverse(Guidance):
     spread: float = 1.0
     needs_gradient = True
 
-    def __call__(self, estimate: Estimate) -> Tensor:
-        """Return the edited estimate `[B, H, Da]`."""
+    def __call__(self, estimate: Estimate) -> Float[Tensor, "B H Da"]:
+        """Return the edited estimate."""
         known, weights = _known(estimate, self.values, self.weights)
         sample = estimate.sample.detach()
         length = math.hypot(estimate.alpha, estimate.sigma)
-        alpha, sigma = estimate.alpha / length, estimate.sigma / length
+        alpha = estimate.alpha / length
+        sigma = estimate.sigma / length
+
         # sigma^2 / r^2, with r^2 = sigma^2 spread^2 / (alpha^2 spread^2 + sigma^2).
         precision = alpha**2 + (sigma / self.spread) ** 2
         factor = length * (precision / alpha if precision < self.limit * alpha else self.limit)
         return estimate.sample + factor * estimate.vjp(weights * (known - sample))
 
 
-def prefix_weights(horizon: int, n_fixed: int, n_free: int | None = None) -> Tensor:
-    """Return weights `[H, 1]` that hold a chunk's first steps.
+def prefix_weights(
+    horizon: int, n_fixed: int, n_free: int | None = None
+) -> Float[Tensor, "{horizon} 1"]:
+    """Return weights that hold a chunk's first steps.
 
     Args:
         horizon: H.
@@ -88,17 +93,21 @@ def prefix_weights(horizon: int, n_fixed: int, n_free: int | None = None) -> Ten
     n_free = horizon - n_fixed if n_free is None else n_free
     if min(n_fixed, n_free) < 0 or n_fixed + n_free > horizon:
         raise PolicyError(f"{n_fixed} fixed and {n_free} free steps do not fit horizon {horizon}")
+
     step = torch.arange(horizon, dtype=torch.float64)
     c = ((horizon - n_free - step) / (horizon - n_free - n_fixed + 1)).clamp(0, 1)
     weights = c * torch.expm1(c) / math.expm1(1)
     return torch.where(step < n_fixed, 1.0, weights).float()[:, None]
 
 
-def _known(estimate: Estimate, values: Values, weights: Values) -> tuple[Tensor, Tensor]:
-    """Return the normalised known actions and their weights, both `[B, H, Da]`."""
+def _known(
+    estimate: Estimate, values: Values, weights: Values
+) -> tuple[Float[Tensor, "B H Da"], Float[Tensor, "B H Da"]]:
+    """Return the normalised known actions and their weights."""
     sample = estimate.sample
     given = torch.as_tensor(values).to(sample).expand_as(sample)
     free = given.isnan()
+
     known = estimate.to_normalized(torch.where(free, 0.0, given))
     held = torch.as_tensor(weights).to(sample).expand_as(sample)
     return known, torch.where(free, 0.0, held)

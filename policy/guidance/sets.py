@@ -1,7 +1,7 @@
 """Sets of acceptable chunks, each a projection: (actions `[B, H, Da]`, raw obs) -> the nearest.
 
 A point of the set stays bitwise as it is, and what has been projected is such a point: projecting
-twice is projecting once. Parameters may differ from row to row (see `..costs.resolve`).
+twice is projecting once. Parameters may differ from row to row (see `costs.resolve`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from .costs import Obs, Parameter, resolve
+from ..encoders.encoder import Observations
+from .costs import Parameter, resolve
 
 #: (actions `[B, H, Da]` in the data's units, raw obs) -> the nearest actions of a set.
-Nearest = Callable[[Tensor, Obs], Tensor]
+Nearest = Callable[[Tensor, Observations], Tensor]
+
+#: A largest change: a number, or one a dimension, for all rows or for each.
+Step = Float[Tensor, "..."]
 
 #: Relative distance by which points come to lie within a set, so that rounding leaves them there.
 _WITHIN = 1e-5
@@ -26,8 +31,10 @@ class ConstraintSet(ABC):
     """A set of chunks, given by the projection onto it."""
 
     @abstractmethod
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +44,13 @@ class Box(ConstraintSet):
     low: Parameter
     high: Parameter
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
         low = resolve(self.low, obs, actions, vector=True)
-        return actions.clamp(low, resolve(self.high, obs, actions, vector=True))
+        high = resolve(self.high, obs, actions, vector=True)
+        return actions.clamp(low, high)
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,10 @@ class Ball(ConstraintSet):
     radius: Parameter
     dims: Sequence[int] = (0, 1)
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
         return _radially(self, actions, obs, outside=False)
 
 
@@ -67,8 +79,10 @@ class OutsideDisc(ConstraintSet):
     radius: Parameter
     dims: Sequence[int] = (0, 1)
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
         return _radially(self, actions, obs, outside=True)
 
 
@@ -92,19 +106,24 @@ class MaxStep(ConstraintSet):
     first: int = 0
     n_cycles: int = 200
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
         step = resolve(self.step, obs, actions, vector=True)
-        head, chain = actions[:, : self.first], actions[:, self.first :]
+        head = actions[:, : self.first]
+        chain = actions[:, self.first :]
         sets = [lambda x: _pairs(x, step, 0), lambda x: _pairs(x, step, 1)]
         start = None
         if self.start is not None:
             start = resolve(self.start, obs, actions, vector=True).expand_as(chain[:, :1])
             anchor = start
             sets.append(lambda x: torch.cat([_near(x[:, :1], anchor, step), x[:, 1:]], 1))
+
         within = (_sweep(chain, start, step) == chain).all(-1).all(-1)
         if bool(within.all()):
             return actions
+
         nearest = _sweep(dykstra(sets, chain, self.n_cycles), start, step * (1 - _WITHIN))
         return torch.cat([head, torch.where(within[:, None, None], chain, nearest)], 1)
 
@@ -125,8 +144,10 @@ class Intersection(ConstraintSet):
     sets: Sequence[Nearest]
     n_cycles: int = 100
 
-    def __call__(self, actions: Tensor, obs: Obs) -> Tensor:
-        """Return the nearest actions `[B, H, Da]` of the set."""
+    def __call__(
+        self, actions: Float[Tensor, "B H Da"], obs: Observations
+    ) -> Float[Tensor, "B H Da"]:
+        """Return the nearest actions of the set."""
 
         def onto(one: Nearest) -> Callable[[Tensor], Tensor]:
             return lambda x: one(x, obs)
@@ -135,14 +156,22 @@ class Intersection(ConstraintSet):
 
 
 def dykstra(
-    sets: Sequence[Callable[[Tensor], Tensor]], x: Tensor, n_cycles: int, tolerance: float = 1e-6
-) -> Tensor:
-    """Project x onto the intersection of convex sets, given the projection onto each.
+    sets: Sequence[Callable[[Tensor], Tensor]],
+    x: Float[Tensor, "*shape"],
+    n_cycles: int,
+    tolerance: float = 1e-6,
+) -> Float[Tensor, "*shape"]:
+    """Return the projection of x onto the intersection of convex sets.
 
-    Stops when a cycle moves nothing by more than `tolerance` of the largest entry.
+    Args:
+        sets: the projection onto each.
+        x: what is projected.
+        n_cycles: most cycles over the sets.
+        tolerance: part of the largest entry; a cycle that moves nothing by more is the last one.
     """
     corrections = [torch.zeros_like(x) for _ in sets]
     enough = tolerance * float(x.detach().abs().max())
+
     for _ in range(n_cycles):
         before = x
         for i, project in enumerate(sets):
@@ -151,18 +180,24 @@ def dykstra(
             corrections[i] = moved - x
         if float((x - before).detach().abs().max()) <= enough:
             break
+
     return x
 
 
-def _radially(of: Ball | OutsideDisc, actions: Tensor, obs: Obs, *, outside: bool) -> Tensor:
-    dims = list(of.dims)
-    centre = resolve(of.centre, obs, actions, vector=True)
-    radius = resolve(of.radius, obs, actions, vector=False).unsqueeze(-1)
+def _radially(
+    ball: Ball | OutsideDisc, actions: Float[Tensor, "B H Da"], obs: Observations, *, outside: bool
+) -> Float[Tensor, "B H Da"]:
+    """Move the actions on the wrong side of a ball's surface straight onto it."""
+    dims = list(ball.dims)
+    centre = resolve(ball.centre, obs, actions, vector=True)
+    radius = resolve(ball.radius, obs, actions, vector=False).unsqueeze(-1)
+
     offset = actions[..., dims] - centre
     distance = torch.linalg.vector_norm(offset, dim=-1, keepdim=True)
     ahead = torch.zeros_like(offset)
     ahead[..., 0] = 1.0
     direction = torch.where(distance > 0, offset / distance.clamp(min=1e-12), ahead)
+
     wrong = distance < radius if outside else distance > radius
     rim = radius * (1 + _WITHIN if outside else 1 - _WITHIN)
     moved = actions.clone()
@@ -170,17 +205,20 @@ def _radially(of: Ball | OutsideDisc, actions: Tensor, obs: Obs, *, outside: boo
     return moved
 
 
-def _pairs(x: Tensor, step: Tensor, first: int) -> Tensor:
-    """Bring the pairs (first, first + 1), (first + 2, ...) of `[B, T, Da]` within `step`."""
+def _pairs(x: Float[Tensor, "B H Da"], step: Step, first: int) -> Float[Tensor, "B H Da"]:
+    """Bring the pairs (first, first + 1), (first + 2, first + 3), ... within `step`."""
     last = first + (x.shape[1] - first) // 2 * 2
-    left, right = x[:, first:last:2], x[:, first + 1 : last : 2]
+    left = x[:, first:last:2]
+    right = x[:, first + 1 : last : 2]
     way = right - left
     excess = (way - way.clamp(-step, step)) / 2
     closer = torch.stack([left + excess, right - excess], 2).flatten(1, 2)
     return torch.cat([x[:, :first], closer, x[:, last:]], 1)
 
 
-def _sweep(x: Tensor, start: Tensor | None, step: Tensor) -> Tensor:
+def _sweep(
+    x: Float[Tensor, "B H Da"], start: Float[Tensor, "B 1 Da"] | None, step: Step
+) -> Float[Tensor, "B H Da"]:
     """Go from the first action to the last and bring each within `step` of the one before."""
     reached = [x[:, :1] if start is None else _near(x[:, :1], start, step)]
     for k in range(1, x.shape[1]):
@@ -188,5 +226,8 @@ def _sweep(x: Tensor, start: Tensor | None, step: Tensor) -> Tensor:
     return torch.cat(reached, 1)
 
 
-def _near(x: Tensor, anchor: Tensor, step: Tensor) -> Tensor:
+def _near(
+    x: Float[Tensor, "B 1 Da"], anchor: Float[Tensor, "B 1 Da"], step: Step
+) -> Float[Tensor, "B 1 Da"]:
+    """Bring every x within `step` of its anchor."""
     return torch.minimum(torch.maximum(x, anchor - step), anchor + step)

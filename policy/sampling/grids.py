@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -22,11 +23,11 @@ class Grid(ABC):
     """Places n evaluation times on a path."""
 
     @abstractmethod
-    def __call__(self, n: int, path: Path) -> Tensor:
-        """Return n decreasing times `[n]` in (0, 1], float64."""
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
+        """Return n decreasing times in (0, 1]."""
 
 
-def _remaining(n: int) -> Tensor:
+def _remaining(n: int) -> Float64[Tensor, "{n}"]:
     """Return 1, (n - 1) / n, ..., 1 / n."""
     return 1 - torch.arange(n, dtype=torch.float64) / n
 
@@ -37,7 +38,7 @@ class UniformTime(Grid):
 
     start: float = 1.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         return self.start * _remaining(n)
 
 
@@ -48,7 +49,7 @@ class Polynomial(Grid):
     power: float = 2.0
     start: float = 1.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         return self.start * _remaining(n) ** self.power
 
 
@@ -64,7 +65,7 @@ class Cosine(Grid):
     sway: float = -1.0
     start: float = 1.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         u = 1 - _remaining(n)
         return self.start * (1 - u - self.sway * (torch.cos(math.pi / 2 * u) - 1 + u))
 
@@ -77,10 +78,11 @@ class Karras(Grid):
     sigma_max: float = 80.0
     rho: float = 7.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         low, high = _within(path, self.sigma_min, self.sigma_max)
-        ends = high ** (1 / self.rho), low ** (1 / self.rho)
-        ramp = torch.linspace(*ends, n, dtype=torch.float64)
+        first = high ** (1 / self.rho)
+        last = low ** (1 / self.rho)
+        ramp = torch.linspace(first, last, n, dtype=torch.float64)
         return _times(path, ramp**self.rho)
 
 
@@ -91,7 +93,7 @@ class UniformLogSNR(Grid):
     sigma_min: float = 0.02
     sigma_max: float = 80.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         low, high = _within(path, self.sigma_min, self.sigma_max)
         ramp = torch.linspace(math.log(high), math.log(low), n, dtype=torch.float64)
         return _times(path, ramp.exp())
@@ -104,7 +106,7 @@ class Shifted(Grid):
     base: Grid
     shift: float = 2.0
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         return shifted(self.base(n, path), self.shift, path)
 
 
@@ -114,7 +116,7 @@ class Explicit(Grid):
 
     times: Sequence[float]
 
-    def __call__(self, n: int, path: Path) -> Tensor:
+    def __call__(self, n: int, path: Path) -> Float64[Tensor, "{n}"]:
         if n != len(self.times):
             raise PolicyError(f"the explicit grid has {len(self.times)} times, n_steps is {n}")
         return torch.tensor(list(self.times), dtype=torch.float64)
@@ -126,6 +128,6 @@ def _within(path: Path, sigma_min: float, sigma_max: float) -> tuple[float, floa
     return max(sigma_min, 2 * ends[0]), min(sigma_max, ends[1])
 
 
-def _times(path: Path, ratios: Tensor) -> Tensor:
+def _times(path: Path, ratios: Float64[Tensor, "n"]) -> Float64[Tensor, "n"]:
     """Return the times at which sigma / alpha is `ratios`."""
     return path.time_at(torch.atan(ratios)).clamp(max=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import PolicyError
@@ -13,13 +14,21 @@ from ..errors import PolicyError
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
-def draw_noises(n: int, shape: tuple[int, ...], batch: int, generator: Generators) -> Tensor:
+def draw_noises(
+    n: int, shape: tuple[int, ...], batch: int, generator: Generators
+) -> Float[Tensor, "{n} {batch} ..."]:
     """Return n noises `[n, B, *shape]`, each row from its own source where it has one.
 
     They are drawn where the generators live, so that a generator on a GPU costs no copy.
 
+    Args:
+        n: how many noises.
+        shape: of one row's noise.
+        batch: B, the number of rows.
+        generator: one source for all rows, or one a row.
+
     Raises:
-        PolicyError: as many generators as rows are not given.
+        PolicyError: there are fewer or more generators than rows.
     """
     sources = generator if isinstance(generator, Sequence) else [generator] * batch
     if len(sources) != batch:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import PolicyError, unknown_name
@@ -48,11 +49,11 @@ class Solver(Protocol):
     @property
     def jumps(self) -> bool: ...
 
-    def compile(self, times: Tensor, path: Path, options: Mapping[str, Any]) -> Table:
-        """Return the table on the decreasing times `[n]` of `path`."""
+    def compile(self, times: Float[Tensor, "n"], path: Path, options: Mapping[str, Any]) -> Table:
+        """Return the table on the decreasing times of `path`."""
 
 
-#: Those that diffusers lacks, written on a tape.
+#: Solver name -> a solver that diffusers lacks, written on a tape.
 OWN: dict[str, Written] = {
     "euler": Written(solvers.euler, 1),
     "rk4": Written(solvers.rk4, 4),
@@ -67,6 +68,7 @@ OWN: dict[str, Written] = {
     "tcd": Written(solvers.tcd, None, jumps=True),
 }
 
+#: Solver name -> the solver, whichever its origin.
 SOLVERS: dict[str, Solver] = {**SCHEDULERS, **OWN}
 
 
@@ -82,8 +84,8 @@ def get_solver(name: str) -> Solver:
 
 
 @torch.no_grad()
-def compile_table(name: str, t: Tensor, path: Path, **options: Any) -> Table:
-    """Compile the solver `name` on the decreasing times t `[n]` of `path` into a table.
+def compile_table(name: str, t: Float[Tensor, "n"], path: Path, **options: Any) -> Table:
+    """Compile the solver `name` on the decreasing times t of `path` into a table.
 
     Args:
         name: a key of `SOLVERS`.
@@ -95,11 +97,14 @@ def compile_table(name: str, t: Tensor, path: Path, **options: Any) -> Table:
         PolicyError: unknown solver, times that do not decrease, or an option it does not take.
     """
     solver = get_solver(name)
+
     times = t.double()
     if len(times) == 0 or bool((times.diff() >= 0).any()) or not 0 < times[-1] <= times[0] <= 1:
         raise PolicyError(f"a sampler's grid must decrease within (0, 1]; got {times.tolist()}")
+
     unknown = sorted(set(options) - set(solver.options))
     if unknown:
         known = ", ".join(solver.options) or "none"
         raise PolicyError(f"solver '{name}' takes no option {unknown} (it takes: {known})")
+
     return solver.compile(times, path, options)

@@ -24,7 +24,7 @@ class Sampler:
     """Which solver, how many steps, on which grid, along which path.
 
     Args:
-        solver: a key of `schedulers.SOLVERS`.
+        solver: a key of `registry.SOLVERS`.
         n_steps: solver steps; Heun's method evaluates the network 2 n_steps - 1 times.
         grid: where the steps lie.
         options: the solver's own, e.g. `{"eta": 1.0}` for DDIM.
@@ -59,11 +59,13 @@ class Sampler:
         """
         along = self._along(path)
         times = self.grid(self.n_steps, along)
+
         if along is not path:
             # Where the other path begins with more noise than was ever trained on, the whole grid
             # moves to begin at that: cut off there, its first times would coincide.
             latest = along.time_at(path.angle(torch.ones((), dtype=torch.float64)))
             times = times * (latest / times[0]).clamp(max=1)
+
         table = compile_table(self.solver, times, along, **self.options)
         self._check_stable(table, along)
         table = table if along is path else table.rebased(along, path)
@@ -72,9 +74,8 @@ class Sampler:
     def _check_stable(self, table: Table, path: Path) -> None:
         """Refuse a table whose states are small differences of large multiples of the estimates."""
         lengths = torch.hypot(path.alpha(table.t), path.sigma(table.t))
-        worst = float(
-            (table.estimate / torch.cat([lengths, lengths.new_ones(1)])[:, None]).abs().max()
-        )
+        of_rows = torch.cat([lengths, lengths.new_ones(1)])
+        worst = float((table.estimate / of_rows[:, None]).abs().max())
         if worst > UNSTABLE:
             raise PolicyError(
                 f"solver '{self.solver}' would multiply the network's errors by {worst:.0f} on "
@@ -83,10 +84,12 @@ class Sampler:
             )
 
     def _along(self, path: Path) -> Path:
+        """Return the path to walk, for a network that was trained on `path`."""
         if self.path is None:
             return path
-        if isinstance(self.path, str):
-            if self.path not in PATHS:
-                raise unknown_name("path", self.path, PATHS)
-            return PATHS[self.path]()
-        return self.path
+        if isinstance(self.path, Path):
+            return self.path
+
+        if self.path not in PATHS:
+            raise unknown_name("path", self.path, PATHS)
+        return PATHS[self.path]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..paths import Path
@@ -25,21 +26,31 @@ def staggered(table: Table, path: Path, horizon: int, delay: float) -> Table:
     starts = [int(delay * h) for h in range(horizon)]
     if starts[-1] == 0:
         return table
-    n, total = table.n_evaluations, table.n_evaluations + starts[-1]
-    # Row r of the whole is row place[r, h] of token h; its evaluation j is number j - start.
+
+    n = table.n_evaluations
+    total = n + starts[-1]
+    # Row r of the whole table is row place[r, h] of token h, whose evaluations are counted from
+    # its start.
     place = (torch.arange(total + 1)[:, None] - torch.tensor(starts)).clamp(0, n)
+
     # A finished token is data; the earliest time of training stands for t = 0.
     t = torch.cat([table.t, table.t.new_tensor([path.earliest])])[place[:-1]]
     estimate = table.estimate.new_zeros(total + 1, total, horizon)
     for h, start in enumerate(starts):
         estimate[:, start : start + n, h] = table.estimate[place[:, h]]
-    return Table(t, table.init[place], estimate, table.noise[place].permute(0, 2, 1).contiguous())
+
+    return Table(
+        t=t,
+        init=table.init[place],
+        estimate=estimate,
+        noise=table.noise[place].permute(0, 2, 1).contiguous(),
+    )
 
 
 def equal_tokens(table: Table, horizon: int) -> Table:
     """Return the same table written with one time a token, `[N, H]`."""
 
-    def repeat(values: Tensor) -> Tensor:
+    def repeat(values: Float[Tensor, "*part"]) -> Float[Tensor, "*part {horizon}"]:
         return values[..., None].repeat(*[1] * values.ndim, horizon)
 
     return Table(*(repeat(each) for each in (table.t, table.init, table.estimate, table.noise)))

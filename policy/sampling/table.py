@@ -16,30 +16,34 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..paths import Path
 
-#: Maps (row k, state x_k `[B, H, Da]`) to the x_0 estimate `[B, H, Da]`.
+#: (row k, state x_k `[B, H, Da]`) -> the x_0 estimate `[B, H, Da]`.
 RowEstimate = Callable[[int, Tensor], Tensor]
+#: (state x_t `[B, ...]`, time t, a number in a tensor without axes) -> the x_0 estimate `[B, ...]`.
+TimeEstimate = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Table:
     """A compiled solver; N network evaluations, M noise draws; all float64 on the CPU.
 
+    The axis H is there only where every token has times of its own.
+
     Attributes:
-        t: times of the evaluations `[N]`, or `[N, H]`, on the policy's path.
-        init: factor of the initial standard normal noise `[N + 1]` or `[N + 1, H]`.
-        estimate: factors of the x_0 estimates `[N + 1, N]`, strictly lower triangular, or
-            `[N + 1, N, H]`.
-        noise: factors of the fresh standard normal noise `[N + 1, M]` or `[N + 1, M, H]`.
+        t: times of the evaluations on the policy's path.
+        init: factor of the initial standard normal noise in each row.
+        estimate: factors of the x_0 estimates in each row, strictly lower triangular.
+        noise: factors of the fresh standard normal noise in each row.
     """
 
-    t: Tensor
-    init: Tensor
-    estimate: Tensor
-    noise: Tensor
+    t: Float[Tensor, "N *H"]
+    init: Float[Tensor, "N+1 *H"]
+    estimate: Float[Tensor, "N+1 N *H"]
+    noise: Float[Tensor, "N+1 M *H"]
 
     @property
     def n_evaluations(self) -> int:
@@ -61,13 +65,15 @@ class Table:
         parts = (self.t, self.init, self.estimate, self.noise)
         if not self.per_token or not all(bool((p == p[..., :1]).all()) for p in parts):
             return self
+
         return Table(*(part[..., 0] for part in parts))
 
     @cached_property
     def _placed(self) -> dict[tuple[torch.dtype, torch.device], list[Tensor]]:
+        """The rows made so far, by dtype and device."""
         return {}
 
-    def rows(self, like: Tensor) -> list[Tensor]:
+    def rows(self, like: Float[Tensor, "..."]) -> list[Float[Tensor, "columns *H"]]:
         """Return the rows in the dtype and on the device of `like`, made once for each.
 
         Their columns are [x_init, m_0 .. m_{N-1}, z_0 .. z_{M-1}].
@@ -96,17 +102,23 @@ class Table:
         """
         angles = source.angle(self.t)
         ratio = path.length(angles) / source.length(angles)
-        scale = torch.cat([ratio, ratio.new_ones(1)])[:, None]
-        init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, self.noise * scale
-        return Table(path.time_at(angles), init, estimate, noise)
+        scale = torch.cat([ratio, ratio.new_ones(1)])
+        return Table(
+            t=path.time_at(angles),
+            init=self.init * scale,
+            estimate=self.estimate * scale[:, None],
+            noise=self.noise * scale[:, None],
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the table as named tensors, for a checkpoint."""
         return {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
 
 
-def run_table(table: Table, estimate: RowEstimate, noises: Tensor) -> Tensor:
-    """Run a table and return the last state `[B, H, Da]`.
+def run_table(
+    table: Table, estimate: RowEstimate, noises: Float[Tensor, "draws *chunk"]
+) -> Float[Tensor, "*chunk"]:
+    """Run a table and return the last state, `[B, H, Da]`.
 
     Args:
         table: the compiled solver.
@@ -114,7 +126,9 @@ def run_table(table: Table, estimate: RowEstimate, noises: Tensor) -> Tensor:
             by the next row, so copy what must outlive the call.
         noises: standard normal `[1 + M, B, H, Da]`: the initial noise, then the fresh ones.
     """
-    n, rows = table.n_evaluations, table.rows(noises)
+    n = table.n_evaluations
+    rows = table.rows(noises)
+
     # The columns of the table: the initial noise, the estimates to come, the fresh noises.
     history = noises.new_zeros(1 + n + table.n_noises, *noises.shape[1:])
     columns = history.unbind()
@@ -123,6 +137,8 @@ def run_table(table: Table, estimate: RowEstimate, noises: Tensor) -> Tensor:
         history[1 + n :] = noises[1:]
     if table.per_token:
         return _run_per_token(history, rows, estimate)
+
+    # In place, into one state: this loop is all that a robot waits for beside the network.
     matrix = history.view(len(columns), -1).T
     state = noises.new_empty(len(matrix))
     chunk = state.view(noises.shape[1:])
@@ -132,8 +148,12 @@ def run_table(table: Table, estimate: RowEstimate, noises: Tensor) -> Tensor:
     return torch.mv(matrix, rows[n]).view(noises.shape[1:])
 
 
-def _run_per_token(history: Tensor, rows: list[Tensor], estimate: RowEstimate) -> Tensor:
-    """Run rows `[C, H]` over the columns `[C, B, H, Da]`, each token by its own."""
+def _run_per_token(
+    history: Float[Tensor, "columns B H Da"],
+    rows: list[Float[Tensor, "columns H"]],
+    estimate: RowEstimate,
+) -> Float[Tensor, "B H Da"]:
+    """Run the rows over the columns of the history, each token by its own column of a row."""
     *inner, last = rows
     for k, row in enumerate(inner):
         history[1 + k] = estimate(k, torch.einsum("cbhd,ch->bhd", history, row))

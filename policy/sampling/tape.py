@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..paths import Path
@@ -42,16 +43,20 @@ class Rehearsal:
     """Counts what a solver asks for; its states are numbers."""
 
     def __init__(self) -> None:
-        self.n_evaluations = self.n_noises = 0
+        self.n_evaluations = 0
+        self.n_noises = 0
 
     def start(self) -> float:
+        """Return a number for the initial noise."""
         return 0.0
 
     def estimate(self, x: float, t: float) -> float:
+        """Count an evaluation."""
         self.n_evaluations += 1
         return 0.0
 
     def noise(self) -> float:
+        """Count a draw of noise."""
         self.n_noises += 1
         return 0.0
 
@@ -60,7 +65,8 @@ class Tape:
     """Records a solver; its states are rows over [x_init, m_0 .. m_{N-1}, z_0 .. z_{M-1}].
 
     Args:
-        n_evaluations, n_noises: N and M, as counted by a `Rehearsal`.
+        n_evaluations: N, as counted by a `Rehearsal`.
+        n_noises: M, likewise.
     """
 
     def __init__(self, n_evaluations: int, n_noises: int) -> None:
@@ -71,26 +77,30 @@ class Tape:
         self._rows: list[Tensor] = []
         self._times: list[float] = []
 
-    def start(self) -> Tensor:
+    def start(self) -> Float[Tensor, "columns"]:
+        """Return the unit vector of the initial noise."""
         return self._start
 
-    def estimate(self, x: Tensor, t: float) -> Tensor:
+    def estimate(self, x: Float[Tensor, "columns"], t: float) -> Float[Tensor, "columns"]:
+        """Record an evaluation at the state x, and return the unit vector of its estimate."""
         self._rows.append(x)
         self._times.append(t)
         return self._estimates.pop(0)
 
-    def noise(self) -> Tensor:
+    def noise(self) -> Float[Tensor, "columns"]:
+        """Return the unit vector of the next fresh noise."""
         return self._noises.pop(0)
 
-    def table(self, last: Tensor) -> Table:
+    def table(self, last: Float[Tensor, "columns"]) -> Table:
         """Return the table whose last row is `last`."""
-        rows, n = torch.stack([*self._rows, last]), len(self._rows)
+        n = len(self._rows)
+        rows = torch.stack([*self._rows, last])
         noise = rows[:, 1 + n :]
         return Table(
-            torch.tensor(self._times, dtype=torch.float64),
-            rows[:, 0].clone(),
-            rows[:, 1 : 1 + n].clone(),
-            noise[:, (noise != 0).any(0)],
+            t=torch.tensor(self._times, dtype=torch.float64),
+            init=rows[:, 0].clone(),
+            estimate=rows[:, 1 : 1 + n].clone(),
+            noise=noise[:, (noise != 0).any(0)],
         )
 
 
@@ -120,10 +130,12 @@ class Written:
         """The names of what a user may set."""
         return tuple(inspect.signature(self.solve).parameters)[3:]
 
-    def compile(self, times: Tensor, path: Path, options: Mapping[str, Any]) -> Table:
-        """Return the table on the decreasing times `[n]` of `path`."""
+    def compile(self, times: Float[Tensor, "n"], path: Path, options: Mapping[str, Any]) -> Table:
+        """Return the table on the decreasing times of `path`."""
         chosen = {**self.settings, **options}
+
         rehearsal = Rehearsal()
         self.solve(rehearsal, path, times, **chosen)
+
         tape = Tape(rehearsal.n_evaluations, rehearsal.n_noises)
         return tape.table(self.solve(tape, path, times, **chosen))

@@ -6,30 +6,32 @@ None in the place of a coupling leaves data and noise independent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from ..sampling import Table
 
-Obs = Mapping[str, Tensor]
+#: Chunks of actions, or noise of their shape.
+Chunks = Float[Tensor, "B H Da"]
 
 
 class Coupling(ABC):
     """Joins a batch of data with a batch of noise."""
 
     @abstractmethod
-    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
-        """Return (data, noise), both `[B, H, Da]`.
+    def __call__(self, sample: Chunks, noise: Chunks, obs: Observations) -> tuple[Chunks, Chunks]:
+        """Return data and the noise that belongs to them.
 
         Args:
-            sample: normalised chunks x_0 `[B, H, Da]`.
-            noise: as many draws of noise `[B, H, Da]`.
-            obs: raw observations, key -> `[B, To, ...]`.
+            sample: normalised chunks x_0.
+            noise: as many draws of noise.
+            obs: raw observations.
         """
 
 
@@ -38,12 +40,12 @@ class Hungarian(Coupling):
     """The assignment of noise to data in the minibatch that moves least: OT-CFM (Tong et al. 2024).
 
     Exact optimal transport between the two batches by scipy's `linear_sum_assignment`. Noise that
-    was drawn for another observation costs extra (Cheng & Schwing 2025, C2OT): left free, it would
-    tell which chunk to make, and a policy would believe it more than what it sees.
+    was drawn for another observation costs extra (Cheng & Schwing 2025, C2OT). Without that cost
+    the noise would tell which chunk to make, and a policy would trust it more than what it sees.
 
     Args:
-        condition_weight: that cost, in units of the mean distance; None chooses it for every batch
-            so that `candidates` remain.
+        condition_weight: the extra cost, in units of the mean distance; None chooses it for every
+            batch by `candidates`.
         candidates: part of the foreign noises that may still be cheaper than a chunk's own.
     """
 
@@ -53,7 +55,7 @@ class Hungarian(Coupling):
     def __post_init__(self) -> None:
         _check_weight(self.condition_weight, self.candidates)
 
-    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
+    def __call__(self, sample: Chunks, noise: Chunks, obs: Observations) -> tuple[Chunks, Chunks]:
         optimize = _scipy_optimize()
         cost = transport_cost(sample, noise, obs, self.condition_weight, self.candidates)
         _, columns = optimize.linear_sum_assignment(cost.numpy(force=True))
@@ -67,7 +69,8 @@ class Sinkhorn(Coupling):
     Args:
         regularisation: entropy's factor over the mean cost; 0 would be `Hungarian`.
         n_iterations: at most this many Sinkhorn iterations.
-        condition_weight, candidates: as in `Hungarian`.
+        condition_weight: as in `Hungarian`.
+        candidates: as in `Hungarian`.
     """
 
     regularisation: float = 0.05
@@ -78,45 +81,52 @@ class Sinkhorn(Coupling):
     def __post_init__(self) -> None:
         _check_weight(self.condition_weight, self.candidates)
 
-    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
+    def __call__(self, sample: Chunks, noise: Chunks, obs: Observations) -> tuple[Chunks, Chunks]:
         ot = _pot()
         cost = transport_cost(sample, noise, obs, self.condition_weight, self.candidates)
         cost = cost.double().cpu()
         n = len(cost)
+        equal = torch.full((n,), 1 / n).double()
+
         plan = ot.sinkhorn(
-            torch.full((n,), 1 / n).double(),
-            torch.full((n,), 1 / n).double(),
+            equal,
+            equal,
             cost,
             self.regularisation,
             method="sinkhorn_log",
             numItermax=self.n_iterations,
             warn=False,
         )
-        # torch's global generator, which the trainer seeds at every step.
+
+        # Drawn by torch's global generator, which the trainer seeds at every step.
         return sample, noise[torch.multinomial(plan, 1).squeeze(1).to(noise.device)]
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """A trained policy, as far as reflow asks."""
+    """What reflow asks of a trained policy.
+
+    Attributes:
+        table: its compiled sampler.
+    """
 
     table: Table
 
-    def transport(self, obs: Obs, noise: Tensor) -> Tensor:
-        """Return the normalised chunk that the sampler makes of `noise` `[B, H, Da]`."""
+    def transport(self, obs: Observations, noise: Chunks) -> Chunks:
+        """Return the normalised chunks that the sampler makes of `noise`."""
 
 
 @dataclass(frozen=True)
 class Reflow(Coupling):
     """Noise with the chunk that a trained policy makes of it (Liu et al. 2023, rectified flow).
 
-    The pairs straighten the paths, so that few steps suffice. They are made as they are needed, by
-    the teacher's own sampler, from the very observations of the batch.
+    The pairs straighten the paths, so that few steps suffice. Each batch's pairs are made when it
+    is trained on, by the teacher's own sampler and from the observations of the batch.
 
     Args:
         teacher: a run's folder, or one of its checkpoints.
-        policy: the policy found there, which whoever trains hands in (`taught_by`): running the
-            student needs no teacher.
+        policy: the policy found there, handed in by `taught_by` before training; to run the student
+            it stays None.
     """
 
     teacher: str
@@ -134,7 +144,7 @@ class Reflow(Coupling):
             )
         return replace(self, policy=policy)
 
-    def __call__(self, sample: Tensor, noise: Tensor, obs: Obs) -> tuple[Tensor, Tensor]:
+    def __call__(self, sample: Chunks, noise: Chunks, obs: Observations) -> tuple[Chunks, Chunks]:
         if self.policy is None:
             raise PolicyError(f"reflow has not been handed its teacher '{self.teacher}'")
         with torch.autocast(noise.device.type, enabled=False):
@@ -143,14 +153,14 @@ class Reflow(Coupling):
 
 
 def transport_cost(
-    sample: Tensor, noise: Tensor, obs: Obs, weight: float | None, candidates: float
-) -> Tensor:
-    """Return the cost `[B, B]` of giving chunk i the noise j, in units of the mean distance.
+    sample: Chunks, noise: Chunks, obs: Observations, weight: float | None, candidates: float
+) -> Float[Tensor, "B B"]:
+    """Return the cost of giving chunk i the noise j, in units of the mean distance.
 
     Args:
-        sample: chunks `[B, H, Da]`.
-        noise: noises `[B, H, Da]`; noise i was drawn for the observation of chunk i.
-        obs: raw observations, key -> `[B, To, ...]`; pictures do not count.
+        sample: chunks.
+        noise: noises; noise i was drawn for the observation of chunk i.
+        obs: raw observations; pictures do not count.
         weight: factor of the squared distance between two chunks' observations; None chooses it.
         candidates: part of the foreign noises that are to be cheaper than a chunk's own.
     """
@@ -162,10 +172,14 @@ def transport_cost(
     seen = torch.cat(vectors, 1)
     seen = (seen - seen.mean(0)) / seen.std(0, correction=0).clamp(min=1e-6)
     apart = _relative(torch.cdist(seen, seen) ** 2)
-    return cost + (_chosen_weight(cost, apart, candidates) if weight is None else weight) * apart
+    if weight is None:
+        weight = _chosen_weight(cost, apart, candidates)
+    return cost + weight * apart
 
 
-def _chosen_weight(cost: Tensor, apart: Tensor, candidates: float) -> float:
+def _chosen_weight(
+    cost: Float[Tensor, "B B"], apart: Float[Tensor, "B B"], candidates: float
+) -> float:
     """Return the weight at which the wanted part of the foreign noises stays cheaper.
 
     Noise j is cheaper for chunk i than its own while weight < (cost_ii - cost_ij) / apart_ij, so
@@ -183,6 +197,7 @@ def _chosen_weight(cost: Tensor, apart: Tensor, candidates: float) -> float:
 
 
 def _check_weight(weight: float | None, candidates: float) -> None:
+    """Raise PolicyError for settings of a coupling that are out of their range."""
     if (weight is not None and not weight >= 0) or not 0 < candidates <= 1:
         raise PolicyError(
             "a coupling needs condition_weight of at least 0, or null, and candidates in (0, 1]; "
@@ -190,11 +205,13 @@ def _check_weight(weight: float | None, candidates: float) -> None:
         )
 
 
-def _relative(distance: Tensor) -> Tensor:
+def _relative(distance: Float[Tensor, "B B"]) -> Float[Tensor, "B B"]:
+    """Return distances in units of their mean."""
     return distance / distance.mean().clamp(min=1e-12)
 
 
 def _scipy_optimize() -> Any:
+    """Return `scipy.optimize`, or say how to install it."""
     try:
         from scipy import optimize
     except ImportError as error:
@@ -203,6 +220,7 @@ def _scipy_optimize() -> Any:
 
 
 def _pot() -> Any:
+    """Return the module of POT, or say how to install it."""
     try:
         import ot
     except ImportError as error:

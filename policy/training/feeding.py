@@ -44,11 +44,13 @@ class Feed:
             self._pool.shutdown(cancel_futures=True)
 
     def _taken(self, number: int) -> Batch:
+        """Return the batch that was made ahead, or make it now."""
         if self._next is not None and self._next[0] == number:
             return self._next[1].result()
         return self._pinned(number)
 
     def _pinned(self, number: int) -> Batch:
+        """Make a batch in memory from which copies to a GPU need not wait."""
         return _each(self.batches(number), torch.Tensor.pin_memory)
 
 
@@ -58,6 +60,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 def _each(batch: Batch, change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the batch with every tensor changed."""
     return {
         key: _each(value, change) if isinstance(value, Mapping) else change(value)
         for key, value in batch.items()

@@ -33,6 +33,7 @@ def run_lock(folder: Path) -> Iterator[None]:
                     f"another training (process {file.read().strip() or 'unknown'}) writes to "
                     f"'{folder}'; stop it, or name another run with run=..."
                 ) from error
+
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -56,6 +56,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the records of a `metrics.jsonl`; a half-written last line is ignored."""
     if not path.exists():
         return []
+
     records = []
     for line in path.read_text().splitlines():
         try:

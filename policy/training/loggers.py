@@ -190,4 +190,5 @@ def _identity(file: Path) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its name."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -77,6 +77,7 @@ def unpack(
                 f"'{folder}' was trained with another network: '{name}' has shape "
                 f"{list(value.shape)} there and {list(parameter.shape)} here"
             )
+
         parameter.data.copy_(value)
         for key in MOMENTS:
             if f"{key}.{name}" in state:
@@ -97,6 +98,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of every setting that is given."""
     pairs: Iterable[tuple[Any, Any]] = tree.items()
     for key, value in pairs:
         name = f"{prefix}{key}"
@@ -109,8 +111,10 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _is_free(name: str) -> bool:
+    """Return whether a setting, or what holds it, may differ."""
     return any(name == free or name.startswith(f"{free}.") for free in FREE)
 
 
 def _shown(leaves: Mapping[str, Any], name: str) -> str:
+    """Return a setting's value for a message."""
     return str(leaves[name]) if name in leaves else "not given"

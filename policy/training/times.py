@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..paths import Path, shifted
@@ -18,20 +19,30 @@ from ..paths import Path, shifted
 BELOW_ONE = 1 - 2.0**-24
 
 
+#: One time a chunk, or one a token.
+Times = Float[Tensor, "{batch}"] | Float[Tensor, "{batch} {horizon}"]
+
+
 class TimeDistribution(ABC):
-    """Draws training times in [0, 1]; one a chunk `[B]`, or one a token `[B, H]`."""
+    """Draws training times in [0, 1]; one a chunk, or one a token."""
 
     @abstractmethod
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
-        """Return the time below which a fraction u of the draws lie; any shape."""
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
+        """Return the time below which a fraction u of the draws lie."""
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return times of shape `[B]` or `[B, H]`.
+    ) -> Times:
+        """Return the times of a batch.
 
         One draw in each of B equal strata of probability, in random order: the same marginal with
         less variance (Kingma et al. 2021, appendix I.1).
+
+        Args:
+            batch: B, the number of chunks.
+            horizon: H, which only times of tokens need.
+            path: the noising path.
+            generator: the source of the draws.
         """
         strata = torch.randperm(batch, generator=generator)
         u = (strata + torch.rand(batch, generator=generator)) / batch
@@ -43,7 +54,7 @@ class TimeDistribution(ABC):
 class Uniform(TimeDistribution):
     """t uniform in [0, 1]."""
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return u
 
 
@@ -54,7 +65,7 @@ class LogitNormal(TimeDistribution):
     mean: float = 0.0
     std: float = 1.0
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return torch.sigmoid(self.mean + self.std * _normal_quantile(u))
 
 
@@ -65,7 +76,7 @@ class LogNormal(TimeDistribution):
     mean: float = -1.2
     std: float = 1.2
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return path.time_at(torch.atan(torch.exp(self.mean + self.std * _normal_quantile(u))))
 
 
@@ -75,7 +86,7 @@ class Beta(TimeDistribution):
 
     a: float = 1.5
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return u ** (1 / self.a)
 
 
@@ -89,7 +100,7 @@ class Mode(TimeDistribution):
 
     scale: float = 1.0
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         # The published map falls from 1 to 0; v = 1 - u makes it a quantile function.
         v = 1 - u
         t = 1 - v - self.scale * (torch.cos(math.pi / 2 * v) ** 2 - 1 + v)
@@ -100,14 +111,15 @@ class Mode(TimeDistribution):
 class Shifted(TimeDistribution):
     """Another distribution with every sigma / alpha multiplied by `shift`.
 
-    On straight lines this is t -> shift t / (1 + (shift - 1) t) (Esser et al. 2024, eq. 23), there
-    for resolution; longer chunks of correlated actions need it for the same reason.
+    On straight lines this is t -> shift t / (1 + (shift - 1) t) (Esser et al. 2024, eq. 23). There
+    it serves images of high resolution; long chunks of correlated actions need it for the same
+    reason.
     """
 
     base: TimeDistribution
     shift: float = 2.0
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return shifted(self.base.quantile(u, path), self.shift, path)
 
 
@@ -117,16 +129,18 @@ class PerToken(TimeDistribution):
 
     base: TimeDistribution
 
-    def quantile(self, u: Tensor, path: Path) -> Tensor:
+    def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return self.base.quantile(u, path)
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
-    ) -> Tensor:
-        return super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
+    ) -> Times:
+        times = super().sample(batch * horizon, 1, path, generator)
+        return times.reshape(batch, horizon)
 
 
-def _normal_quantile(u: Tensor) -> Tensor:
+def _normal_quantile(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return the quantiles of the standard normal distribution."""
     # Draws of exactly 0 or 1 would be infinite.
     quantile: Tensor = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6))
     return quantile

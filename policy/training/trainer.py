@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..checkpoints import find_checkpoint, read_config, read_meta, save_checkpoint
@@ -45,7 +46,9 @@ class Trainer:
         config: resolved configuration stored with every checkpoint; its "policy" node rebuilds it.
         folder: the run's folder: checkpoints, metrics.jsonl, files of the logger.
         n_steps: optimizer steps in all.
-        learning_rate, betas, weight_decay: AdamW.
+        learning_rate: of AdamW, after the warm-up.
+        betas: decay of AdamW's averages of the gradient and of its square.
+        weight_decay: of AdamW.
         warmup_steps: linear warm-up; then a cosine to zero at n_steps.
         clip_norm: bound on the gradient's norm.
         accumulation: micro-batches an optimizer step.
@@ -254,7 +257,10 @@ class Trainer:
         done = (self.step - self.warmup_steps) / max(1, self.n_steps - self.warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def _train_step(self, feed: Callable[[int], Batch]) -> tuple[Tensor, Tensor]:
+    def _train_step(
+        self, feed: Callable[[int], Batch]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Take one optimizer step; return the loss and the norm of the gradient."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate() * group["factor"]
 
@@ -274,7 +280,7 @@ class Trainer:
         self.step += 1
         return total, norm
 
-    def _apply_gradient(self, norm: Tensor) -> None:
+    def _apply_gradient(self, norm: Float[Tensor, ""]) -> None:
         """Step the optimizer and the average, unless the gradient is no number: then neither."""
         if bool(norm.isfinite()):
             self.optimizer.step()
@@ -291,7 +297,8 @@ class Trainer:
                 "trainer.learning_rate"
             )
 
-    def _log(self, log: TrainingLog, loss: Tensor, norm: Tensor) -> None:
+    def _log(self, log: TrainingLog, loss: Float[Tensor, ""], norm: Float[Tensor, ""]) -> None:
+        """Record a step."""
         group = self.optimizer.param_groups[0]
         rate = group["lr"] / group["factor"]
         log.write(self.step, loss=loss.item(), grad_norm=norm.item(), lr=rate)
@@ -382,6 +389,7 @@ class Trainer:
 
 
 def _check_at_least(least: int, **settings: float) -> None:
+    """Raise PolicyError for a setting that is no number of at least `least`."""
     for name, value in settings.items():
         if isinstance(value, (bool, str)) or not least <= value < math.inf:
             raise PolicyError(f"trainer.{name} is a number of at least {least}; got {value!r}")

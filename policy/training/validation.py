@@ -30,7 +30,10 @@ def validate(policy: DiffusionPolicy, batches: Iterable[Batch], seed: int) -> di
     device = policy.denoiser.device
     first = policy.n_obs_steps - 1
     executed = slice(first, first + policy.n_action_steps)
-    loss, square, rows, numbers = 0.0, 0.0, 0, 0.0
+    loss = 0.0
+    square = 0.0
+    rows = 0
+    numbers = 0.0
 
     # Some objectives and layers draw from torch's own generator.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -40,6 +43,7 @@ def validate(policy: DiffusionPolicy, batches: Iterable[Batch], seed: int) -> di
             size = len(batch["action"])
             with torch.enable_grad():  # score matching needs slopes even here
                 loss += policy.compute_loss(batch, generator).item() * size
+
             planned = policy.sample(batch["obs"], generator)[:, executed]
             wanted = batch["action"][:, executed]
             error = policy.normalizer.normalize("action", planned)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..paths import SIGMA_DATA, Path
@@ -18,13 +19,13 @@ from ..targets import frame
 
 
 class Weight(ABC):
-    """The weight of the squared x_0 error at times t of any shape."""
+    """The weight of the squared x_0 error at times t."""
 
     @abstractmethod
-    def weight(self, path: Path, t: Tensor) -> Tensor:
-        """Return w(t) >= 0, of t's shape; never a gradient to a path that is learned."""
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return w(t) >= 0; a path that is learned gets no gradient through it."""
 
-    def penalty(self, path: Path, t: Tensor) -> Tensor:
+    def penalty(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Return what is added to the weighted error; only learned weights need it."""
         return torch.zeros_like(t)
 
@@ -34,7 +35,7 @@ class Sample(Weight):
     """w = 1: the squared error of x_0 itself, whatever is predicted."""
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.ones_like(t)
 
 
@@ -49,7 +50,7 @@ class SNR(Weight):
     maximum: float = 1e4
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.exp(2 * path.log_snr(t)).clamp(max=self.maximum)
 
 
@@ -60,7 +61,7 @@ class MinSNR(Weight):
     gamma: float = 5.0
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return torch.exp(2 * path.log_snr(t)).clamp(max=self.gamma)
 
 
@@ -71,7 +72,7 @@ class ELBO(Weight):
     maximum: float = 1e4
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return path.snr_fall(t).clamp(max=self.maximum)
 
 
@@ -79,14 +80,14 @@ class ELBO(Weight):
 class Sigmoid(Weight):
     """The bound's weight times sigmoid(bias - log SNR) (Kingma & Gao 2023; Hoogeboom et al. 2024).
 
-    With uniform t the loss depends on the path no more: the weight carries d lambda / dt.
+    With uniform t the loss does not depend on the path, since the weight holds d lambda / dt.
     """
 
     bias: float = 0.0
     maximum: float = 1e4
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         share = torch.sigmoid(self.bias - 2 * path.log_snr(t))
         return (share * path.snr_fall(t)).clamp(max=self.maximum)
 
@@ -98,7 +99,7 @@ class EDM(Weight):
     maximum: float = 1e4
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return (torch.exp(2 * path.log_snr(t)) + 1 / SIGMA_DATA**2).clamp(max=self.maximum)
 
 
@@ -117,7 +118,7 @@ class Targets(Weight):
     maximum: float = 1e4
 
     @torch.no_grad()
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         total = torch.zeros_like(t)
         for target, factor in self.factors.items():
             level = frame(target, path, t)
@@ -131,7 +132,7 @@ class Learned(nn.Module, Weight):
     Karras et al. 2024 (EDM2), eq. 21; u is a small network of the noise angle's Fourier features.
 
     Args:
-        base: the weight that it divides.
+        base: the weight that exp(u(t)) divides.
         n_features: Fourier features.
     """
 
@@ -145,8 +146,8 @@ class Learned(nn.Module, Weight):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def log_variance(self, path: Path, t: Tensor) -> Tensor:
-        """Return u(t), of t's shape."""
+    def log_variance(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return u(t)."""
         with torch.no_grad():
             phases = path.angle(t)[..., None].float() * self.frequencies * 2
         features = torch.cat([phases.sin(), phases.cos()], -1)
@@ -154,9 +155,9 @@ class Learned(nn.Module, Weight):
         value = (features * self.output.weight[0]).sum(-1) + self.output.bias
         return value.to(t.dtype)
 
-    def weight(self, path: Path, t: Tensor) -> Tensor:
+    def weight(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         base = self.base.weight(path, t)
         return base * torch.exp(-self.log_variance(path, t))
 
-    def penalty(self, path: Path, t: Tensor) -> Tensor:
+    def penalty(self, path: Path, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return self.log_variance(path, t)

@@ -68,6 +68,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if path.suffix == ".safetensors":
         return read_tensors(path)
+
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -77,6 +78,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             f"'{path}' is no plain file of tensors, and Python objects are not unpickled here; "
             "if you trust it, save its state_dicts['ema_model'] with safetensors.torch.save_file"
         ) from error
+
     nested = held.get("state_dicts", {}) if isinstance(held, Mapping) else {}
     held = nested.get("ema_model", nested.get("model", held))
     if not isinstance(held, Mapping) or not all(isinstance(v, Tensor) for v in held.values()):
@@ -99,9 +101,9 @@ def convert_checkpoint(
 
     Args:
         state: names and tensors, as `read_state_dict` returns them.
-        n_obs_steps: To, of a U-Net; a Transformer's tensors tell.
-        horizon: H, of a U-Net; a Transformer's tensors tell.
-        n_heads: attention heads of a Transformer, which its tensors do not tell.
+        n_obs_steps: To of a U-Net; that of a Transformer follows from its tensors.
+        horizon: H of a U-Net; that of a Transformer follows from its tensors.
+        n_heads: attention heads of a Transformer, which do not follow from its tensors.
         n_timesteps: N, `num_train_timesteps` of the checkpoint's noise scheduler.
 
     Raises:
@@ -110,6 +112,7 @@ def convert_checkpoint(
     inside, normalizer, left_over = _open(state)
     source = Source(inside)
     time_scale = float(n_timesteps - 1)
+
     try:
         if "final_conv.1.weight" in inside:
             node, dims, weights = convert_unet(source, horizon, n_obs_steps, time_scale)
@@ -123,8 +126,15 @@ def convert_checkpoint(
     except (KeyError, IndexError, RuntimeError, TypeError) as error:
         first = str(error).splitlines()[0]
         raise PolicyError(f"cannot convert: tensors are missing or misshapen: {first}") from error
+
     source.check_empty()
-    return Converted({**node, "_partial_": True}, dims, weights, normalizer, left_over)
+    return Converted(
+        network={**node, "_partial_": True},
+        dims=dims,
+        weights=weights,
+        normalizer=normalizer,
+        left_over=left_over,
+    )
 
 
 def _open(
@@ -134,14 +144,17 @@ def _open(
     state = {name: value for name, value in state.items() if not name.startswith(_EMPTY)}
     if not any(name.startswith("model.") for name in state):
         return state, {}, []
+
     inside = {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
     inside = {name: value for name, value in inside.items() if not name.startswith(_EMPTY)}
     outside = {n: v for n, v in state.items() if not n.startswith("model.")}
+
     normalizer = {}
     for name, scale in outside.items():
         # There x * scale + offset, here (x - centre) / scale.
         if match := re.fullmatch(r"normalizer\.params_dict\.(.+)\.scale", name):
             offset = Source(outside).take(name.removesuffix("scale") + "offset")
             normalizer[match.group(1)] = (-offset / scale, 1 / scale)
+
     left_over = sorted(name for name in outside if not name.startswith("normalizer."))
     return inside, normalizer, left_over

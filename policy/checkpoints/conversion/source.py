@@ -14,18 +14,30 @@ KIND = "(weight|bias)"
 
 
 class Source:
-    """Names and tensors not yet carried over."""
+    """The names and tensors that are not yet carried over.
+
+    Args:
+        state: all tensors of the checkpoint.
+
+    Attributes:
+        left: those that are not yet taken.
+    """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self.left = dict(state)
 
     def take(self, name: str) -> Tensor:
+        """Return a tensor and count it as carried over.
+
+        Raises:
+            PolicyError: there is none of that name.
+        """
         if name not in self.left:
             raise PolicyError(f"cannot convert: the checkpoint lacks '{name}'")
         return self.left.pop(name)
 
     def take_affine(self, name: str) -> tuple[Tensor, Tensor]:
-        """Weight and bias."""
+        """Return the weight and the bias of a layer."""
         return self.take(f"{name}.weight"), self.take(f"{name}.bias")
 
     def rename(self, rules: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
@@ -39,6 +51,7 @@ class Source:
         return renamed
 
     def check_empty(self) -> None:
+        """Raise PolicyError where a tensor is not carried over."""
         if self.left:
             first, *others = sorted(self.left)
             more = f" and {len(others)} more tensors" if others else ""

@@ -13,6 +13,7 @@ from ...networks.transformer import Transformer
 from .source import KIND, Source
 
 _TARGET = f"{Transformer.__module__}.{Transformer.__qualname__}"
+#: (pattern of a published name, our name) of the tensors outside the layers.
 _RULES = [
     (rf"input_emb\.{KIND}", r"input.\1"),
     (r"pos_emb", r"position"),
@@ -22,7 +23,8 @@ _RULES = [
     (rf"ln_f\.{KIND}", r"norm.\1"),
     (rf"head\.{KIND}", r"output.\1"),
 ]
-#: Of a layer, behind its own name; the perceptron's norm is the last one.
+#: The same for the tensors of one layer, without the layer's own name. The norm before the
+#: perceptron is the last one of a layer: `norm2` in the encoder, `norm3` in the decoder.
 _LAYER_RULES = [
     (rf"self_attn\.in_proj_{KIND}", r"qkv.\1"),
     (rf"self_attn\.out_proj\.{KIND}", r"project.\1"),
@@ -42,7 +44,12 @@ _DECODER_RULES = [
 def convert_transformer(
     source: Source, n_heads: int, time_scale: float
 ) -> tuple[dict[str, Any], dict[str, int], dict[str, Tensor]]:
-    """Take every tensor of a transformer: configuration node, dimensions and state dict of ours.
+    """Take every tensor of a transformer; return configuration node, dimensions and state dict.
+
+    Args:
+        source: the tensors of the checkpoint.
+        n_heads: attention heads.
+        time_scale: what t in [0, 1] is multiplied by to give the checkpoint's timestep.
 
     Raises:
         PolicyError: the observations or the time are not in the memory (`obs_as_cond` or
@@ -64,6 +71,8 @@ def convert_transformer(
     width = len(weights["input.bias"])
     n_cond_layers = _rename_layers(source, weights, "encoder", "memory", _ENCODER_RULES)
     depth = _rename_layers(source, weights, "decoder", "blocks", _DECODER_RULES)
+
+    # Ours projects the memory to the keys and values of all layers at once.
     keys_values = []
     for i in range(depth):
         name = f"decoder.layers.{i}.multihead_attn.in_proj"
@@ -71,6 +80,7 @@ def convert_transformer(
             query, rest = source.take(f"{name}_{kind}").tensor_split([width])
             weights[f"blocks.{i}.query.{kind}"] = query.contiguous()
             keys_values.append(rest)
+
     stem = f"memory.{n_cond_layers}" if n_cond_layers else "token.3"
     weights[f"{stem}.weight"] = torch.cat(keys_values[0::2])
     weights[f"{stem}.bias"] = torch.cat(keys_values[1::2])
@@ -94,9 +104,13 @@ def convert_transformer(
 
 
 def _rename_layers(
-    source: Source, weights: dict[str, Tensor], theirs: str, ours: str, rules: list[tuple[str, str]]
+    source: Source,
+    weights: dict[str, Tensor],
+    theirs: str,
+    ours: str,
+    rules: list[tuple[str, str]],
 ) -> int:
-    """Move the layers of one stack; returns their number."""
+    """Move the layers of one stack into `weights`; return their number."""
     pattern = re.compile(rf"{theirs}\.layers\.(\d+)\.norm1\.weight")
     count = sum(pattern.fullmatch(name) is not None for name in source.left)
     for i in range(count):

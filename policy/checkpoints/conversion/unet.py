@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import PolicyError
@@ -14,6 +15,7 @@ from .source import KIND, Source
 
 _TARGET = f"{ConditionalUnet1D.__module__}.{ConditionalUnet1D.__qualname__}"
 _N_GROUPS = 8
+#: (pattern of a published name, our name) of the tensors outside the residual blocks.
 _RULES = [
     (rf"diffusion_step_encoder\.1\.{KIND}", r"time.input.\1"),
     (rf"diffusion_step_encoder\.3\.{KIND}", r"time.output.\1"),
@@ -22,7 +24,7 @@ _RULES = [
     (rf"final_conv\.0\.block\.([01])\.{KIND}", r"head.\1.\2"),
     (rf"final_conv\.1\.{KIND}", r"output.\1"),
 ]
-#: Of a residual block, behind its own name.
+#: The same for the tensors of one residual block, without the block's own name.
 _BLOCK_RULES = [
     (rf"blocks\.0\.block\.([01])\.{KIND}", r"before.\1.\2"),
     (rf"blocks\.1\.block\.([01])\.{KIND}", r"after.\1.\2"),
@@ -33,24 +35,34 @@ _BLOCK_RULES = [
 def convert_unet(
     source: Source, horizon: int, n_obs_steps: int, time_scale: float
 ) -> tuple[dict[str, Any], dict[str, int], dict[str, Tensor]]:
-    """Take every tensor of a U-Net: configuration node, dimensions and state dict of ours.
+    """Take every tensor of a U-Net; return configuration node, dimensions and state dict.
 
     Without `cond_predict_scale` the published FiLM only adds: its scales are ones.
+
+    Args:
+        source: the tensors of the checkpoint.
+        horizon: H.
+        n_obs_steps: To.
+        time_scale: what t in [0, 1] is multiplied by to give the checkpoint's timestep.
 
     Raises:
         PolicyError: local conditions, no global one, or one that n_obs_steps does not divide.
     """
     if any(name.startswith("local_cond_encoder.") for name in source.left):
         raise PolicyError("cannot carry over 'local_cond_encoder': our U-Net has global conditions")
+
     weights = source.rename(_RULES)
     time_dim = len(weights["time.output.weight"])
+
     films = []
     for theirs, ours in _blocks(source):
-        old, new = re.escape(f"{theirs}."), f"{ours}."
-        renamed = source.rename([(old + rule, new + name) for rule, name in _BLOCK_RULES])
+        old = re.escape(f"{theirs}.")
+        renamed = source.rename([(old + rule, f"{ours}.{name}") for rule, name in _BLOCK_RULES])
         channels = len(renamed[f"{ours}.before.0.weight"])
         films.append(_film(*source.take_affine(f"{theirs}.cond_encoder.1"), channels))
         weights |= renamed
+
+    # Ours holds the FiLM layers of all blocks in one, split by time and observation.
     film = torch.cat([weight for weight, _ in films])
     weights["time_film.weight"] = film[:, :time_dim].contiguous()
     weights["time_film.bias"] = torch.cat([bias for _, bias in films])
@@ -62,6 +74,7 @@ def convert_unet(
             f"cannot convert: the U-Net's global condition has {global_dim} numbers, which "
             f"n_obs_steps={n_obs_steps} observations do not fill"
         )
+
     first = [name for name in weights if re.fullmatch(r"down\.\d+\.first\.before\.0\.weight", name)]
     node = {
         "_target_": _TARGET,
@@ -81,7 +94,7 @@ def convert_unet(
 
 
 def _blocks(source: Source) -> list[tuple[str, str]]:
-    """Their names and ours of the residual blocks, in the order of evaluation."""
+    """Return (their name, our name) of each residual block, in the order of evaluation."""
     levels: dict[str, list[tuple[str, str]]] = {"down": [], "up": []}
     for way, found in levels.items():
         pattern = re.compile(rf"{way}_modules\.(\d+)\.0\.cond_encoder\.1\.weight")
@@ -91,12 +104,15 @@ def _blocks(source: Source) -> list[tuple[str, str]]:
                 (f"{way}_modules.{i}.0", f"{way}.{i}.first"),
                 (f"{way}_modules.{i}.1", f"{way}.{i}.second"),
             ]
+
     middle = [(f"mid_modules.{i}", f"middle.{i}") for i in range(2)]
     return [*levels["down"], *middle, *levels["up"]]
 
 
-def _film(weight: Tensor, bias: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """Rows of the scales, then of the biases."""
+def _film(
+    weight: Float[Tensor, "rows dim"], bias: Float[Tensor, "rows"], channels: int
+) -> tuple[Float[Tensor, "{2*channels} dim"], Float[Tensor, "{2*channels}"]]:
+    """Return a FiLM layer whose rows are those of the scales, then those of the biases."""
     if len(bias) == 2 * channels:
         return weight, bias
     return torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.ones_like(bias), bias])

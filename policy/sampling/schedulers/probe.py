@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...paths import Path
@@ -35,48 +36,56 @@ class Coordinates:
 
     Attributes:
         length: |(alpha, sigma)| at a noise angle.
-        flattest, steepest: the noise angles between which the scheduler can compute.
+        flattest: the least noise angle at which the scheduler can compute.
+        steepest: the largest one.
     """
 
     length: Callable[[Tensor], Tensor]
     flattest: float = 0.0
     steepest: float = math.pi / 2
 
-    def clip(self, angles: Tensor) -> Tensor:
+    def clip(self, angles: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Return the angles held within what the scheduler can compute."""
         return angles.clamp(self.flattest, self.steepest)
 
-    def level(self, angle: Tensor) -> tuple[Tensor, Tensor]:
+    def level(
+        self, angle: Float[Tensor, "*shape"]
+    ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """Return alpha and sigma at a noise angle."""
         return self.length(angle) * angle.cos(), self.length(angle) * angle.sin()
 
 
+#: A state of the scheduler, or an x_0 estimate.
+State = Float[Tensor, "*shape"]
+#: One number of float64, as a tensor without axes.
+Number = Float[Tensor, ""]
 #: (state, x_0 estimate, alpha, sigma) -> the model output that says the same to the scheduler.
 Language = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def sample(state: Tensor, estimate: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def sample(state: State, estimate: State, alpha: Number, sigma: Number) -> State:
     """The scheduler takes x_0."""
     return estimate
 
 
-def epsilon(state: Tensor, estimate: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def epsilon(state: State, estimate: State, alpha: Number, sigma: Number) -> State:
     """The scheduler takes the noise."""
     return (state - alpha * estimate) / sigma
 
 
-def velocity(state: Tensor, estimate: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def velocity(state: State, estimate: State, alpha: Number, sigma: Number) -> State:
     """The scheduler takes eps - x_0, with alpha + sigma = 1."""
     return (state - estimate) / sigma
 
 
-def v_prediction(state: Tensor, estimate: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def v_prediction(state: State, estimate: State, alpha: Number, sigma: Number) -> State:
     """The scheduler takes alpha eps - sigma x_0 of the variance-preserving path."""
     length = torch.hypot(alpha, sigma)
     return (state * alpha / length**2 - estimate) * length / sigma
 
 
 def _construct(cls: Any, settings: dict[str, Any]) -> Any:
+    """Make a scheduler of its settings."""
     return cls(**settings)
 
 
@@ -113,8 +122,10 @@ class Scheduler:
     jumps: bool = False
     extrapolates: bool = False
 
-    def build(self, angles: Tensor, **options: Any) -> tuple[Any, Tensor]:
-        """Return a fresh scheduler that visits the decreasing `angles` `[n]`, and its levels.
+    def build(
+        self, angles: Float[Tensor, "n"], **options: Any
+    ) -> tuple[Any, Float[Tensor, "states"]]:
+        """Return a fresh scheduler that visits the decreasing `angles`, and its levels.
 
         Options for `step` are left out. The levels are the noise angles of the states.
         """
@@ -124,47 +135,52 @@ class Scheduler:
         }
         scheduler = self.construct(cls, {**self.settings, **chosen})
         scheduler.is_scale_input_called = True  # there is no network whose input could be scaled
+
         levels = self.install(scheduler, self.coordinates.clip(angles))
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(0)
         return scheduler, levels
 
-    def output(self, state: Tensor, estimate: Tensor, angle: Tensor) -> Tensor:
+    def output(self, state: State, estimate: State, angle: Number) -> State:
         """Return the x_0 estimate at `state` and a noise angle in the scheduler's language."""
         return self.language(state, estimate, *self.coordinates.level(angle))
 
-    def compile(self, times: Tensor, path: Path, options: Mapping[str, Any]) -> Table:
-        """Return the table on the decreasing times `[n]` of `path`."""
+    def compile(self, times: Float[Tensor, "n"], path: Path, options: Mapping[str, Any]) -> Table:
+        """Return the table on the decreasing times of `path`."""
         with warnings.catch_warnings():
-            # KDPM2 and DEIS take numpy's functions of tensors, which numpy would rather not.
+            # KDPM2 and DEIS call numpy's functions with tensors, which numpy deprecates.
             warnings.simplefilter("ignore", DeprecationWarning)
             scheduler, levels = self.build(path.angle(times), **options)
             known = inspect.signature(scheduler.step).parameters
             rows = self._probe(scheduler, levels, {k: v for k, v in options.items() if k in known})
+
         n = rows.shape[0] - 1
         # The chain starts from noise of the first level's sigma, in the scheduler's coordinates;
         # the last row is data, the same in all coordinates.
         rows[:, 0] *= self.coordinates.level(levels[0])[1]
         here = path.time_at(levels[:n])
-        rows[:n] *= (
-            torch.hypot(path.alpha(here), path.sigma(here)) / self.coordinates.length(levels[:n])
-        )[:, None]
+        length = torch.hypot(path.alpha(here), path.sigma(here))
+        rows[:n] *= (length / self.coordinates.length(levels[:n]))[:, None]
+
         noise = rows[:, 1 + n :]
         return Table(
-            here,
-            rows[:, 0].clone(),
-            rows[:, 1 : 1 + n].clone(),
-            noise[:, (noise != 0).any(0)],
+            t=here,
+            init=rows[:, 0].clone(),
+            estimate=rows[:, 1 : 1 + n].clone(),
+            noise=noise[:, (noise != 0).any(0)],
         )
 
-    def _probe(self, scheduler: Any, levels: Tensor, step_options: Mapping[str, Any]) -> Tensor:
-        """Drive the scheduler with unit vectors and return its rows `[N + 1, 1 + N + N]`."""
+    def _probe(
+        self, scheduler: Any, levels: Float[Tensor, "states"], step_options: Mapping[str, Any]
+    ) -> Float[Tensor, "rows columns"]:
+        """Drive the scheduler with unit vectors and return its rows."""
         n_steps = len(levels) - 1
         n = n_steps if levels[-1] == 0 else n_steps + 1
         unit = torch.eye(1 + 2 * n, dtype=torch.float64)
         fresh = iter(unit[1 + n :])
         state = unit[0].reshape(1, -1, 1)
         rows = [state.flatten()]
+
         with (
             noise_from(scheduler, lambda shape: next(fresh).reshape(shape)),
             patch.object(inspect.getmodule(type(scheduler)), "torch", _DoubleTorch()),
@@ -174,6 +190,7 @@ class Scheduler:
                 step = scheduler.step(output, scheduler.timesteps[k], state, **step_options)
                 state = step.prev_sample
                 rows.append(state.flatten())
+
         if n > n_steps:
             rows.append(unit[n])
         elif self.extrapolates:

@@ -13,13 +13,15 @@ from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from . import installers
 from .probe import FLATTEST, STEEPEST, Coordinates, Scheduler, epsilon, v_prediction, velocity
 
 
-def _flow_length(angle: Tensor) -> Tensor:
+def _flow_length(angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return |(alpha, sigma)| where alpha + sigma = 1."""
     return 1 / (angle.sin() + angle.cos())
 
 
@@ -43,6 +45,7 @@ _flow = installers.install_sigmas(installers.flow_sigma)
 
 
 def _with_tau(cls: Any, settings: dict[str, Any]) -> Any:
+    """Make SA-Solver, which takes its tau as a function of time."""
     tau = settings.pop("tau")
     return cls(tau_func=lambda t: tau, **settings)
 
@@ -70,9 +73,11 @@ _edm = partial(Scheduler, "EDMDPMSolverMultistepScheduler", VE, _tan)
 
 
 def _order(order: int) -> dict[str, Any]:
+    """Return the settings of a solver of some order."""
     return {**_SAMPLE, "solver_order": order}
 
 
+#: Solver name -> its scheduler.
 SCHEDULERS: dict[str, Scheduler] = {
     "ddpm": Scheduler(
         "DDPMScheduler",

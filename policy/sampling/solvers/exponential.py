@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import PolicyError
@@ -13,7 +14,7 @@ from ..tape import Recorder
 from .levels import begin, each_step
 
 
-def exponential(tape: Recorder, path: Path, times: Tensor, order: int = 2) -> Any:
+def exponential(tape: Recorder, path: Path, times: Float[Tensor, "n"], order: int = 2) -> Any:
     """Hochbruck & Ostermann 2010; Zhang & Chen 2023: exponential Adams-Bashforth in log-SNR.
 
     The linear part is exact, x_0 is extrapolated by a polynomial through its last `order` values.
@@ -22,7 +23,7 @@ def exponential(tape: Recorder, path: Path, times: Tensor, order: int = 2) -> An
 
 
 def exponential_sde(
-    tape: Recorder, path: Path, times: Tensor, eta: float = 1.0, order: int = 1
+    tape: Recorder, path: Path, times: Float[Tensor, "n"], eta: float = 1.0, order: int = 1
 ) -> Any:
     """Lu et al. 2022b; Gonzalez et al. 2023: exponential integrator of the reverse SDE with churn.
 
@@ -33,12 +34,16 @@ def exponential_sde(
     """
     if order not in (1, 2, 3) or not eta >= 0:
         raise PolicyError(f"order must be 1, 2 or 3 and eta at least 0, got {order} and {eta}")
-    x, rate = begin(tape, path, times), 1 + eta**2
+
+    rate = 1 + eta**2
+    x = begin(tape, path, times)
     slopes: list[Any] = []  # divided differences of x_0 in log-SNR: value, slope, half curvature
     widths: list[float] = []  # the last steps in log-SNR, newest first
+
     for now, then in each_step(path, times):
         sample = tape.estimate(x, now.t)
         slopes = _differences(sample, slopes, widths)[:order]
+
         left = now.ratio(then)
         drift = _integrals(left, rate, widths)
         x = then.sigma / now.sigma * left ** (eta**2) * x
@@ -46,7 +51,9 @@ def exponential_sde(
             x = x + then.alpha * weight * slope
         if eta > 0:
             x = x + then.sigma * math.sqrt(1 - left ** (2 * eta**2)) * tape.noise()
+
         widths = [-math.log(left) if left > 0 else math.inf, *widths[:1]]
+
     return tape.estimate(x, float(times[-1]))
 
 
@@ -66,6 +73,7 @@ def _integrals(left: float, rate: float, widths: list[float]) -> list[float]:
     first = 1 - left**rate
     if left == 0:
         return [first]
+
     h = -math.log(left)
     second = h - first / rate
     before = widths[0] if widths else 0.0

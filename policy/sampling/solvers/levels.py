@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...paths import Path
@@ -16,7 +17,13 @@ from ..tape import Recorder
 
 @dataclass(frozen=True)
 class Level:
-    """One noise level of a path, in numbers."""
+    """One noise level of a path, in numbers.
+
+    Attributes:
+        t: the time.
+        alpha: the factor of the data.
+        sigma: the factor of the noise.
+    """
 
     t: float
     alpha: float
@@ -35,25 +42,29 @@ class Level:
         return (after.sigma * self.alpha) / (after.alpha * self.sigma)
 
 
-def levels(path: Path, times: Tensor) -> list[Level]:
+def levels(path: Path, times: Float[Tensor, "n"]) -> list[Level]:
     """Return the path's levels at times `[n]`; time 0 is data, whatever trace of noise is left."""
-    alpha, sigma = path.alpha(times), path.sigma(times)
-    columns = times, torch.where(times == 0, 1.0, alpha), torch.where(times == 0, 0.0, sigma)
-    return [Level(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+    alphas = torch.where(times == 0, 1.0, path.alpha(times))
+    sigmas = torch.where(times == 0, 0.0, path.sigma(times))
+    columns = (times.tolist(), alphas.tolist(), sigmas.tolist())
+    return [Level(*row) for row in zip(*columns, strict=True)]
 
 
-def each_step(path: Path, times: Tensor) -> Iterator[tuple[Level, Level]]:
+def each_step(path: Path, times: Float[Tensor, "n"]) -> Iterator[tuple[Level, Level]]:
+    """Yield the levels before and after each step."""
     return pairwise(levels(path, times))
 
 
-def begin(tape: Recorder, path: Path, times: Tensor) -> Any:
+def begin(tape: Recorder, path: Path, times: Float[Tensor, "n"]) -> Any:
+    """Return the state at the first time: noise alone."""
     return float(path.sigma(times[0])) * tape.start()
 
 
-def rates(path: Path, times: Tensor) -> tuple[list[float], list[float]]:
+def rates(path: Path, times: Float[Tensor, "n"]) -> tuple[list[float], list[float]]:
     """Return d alpha / dt and d sigma / dt, or their means over a step where they are infinite."""
-    rates = []
+    found = []
     for value, rate in ((path.alpha, path.alpha_rate), (path.sigma, path.sigma_rate)):
-        mean, exact = value(times).diff() / times.diff(), rate(times)[:-1]
-        rates.append(torch.where(exact.isfinite(), exact, mean).tolist())
-    return rates[0], rates[1]
+        mean = value(times).diff() / times.diff()
+        exact = rate(times)[:-1]
+        found.append(torch.where(exact.isfinite(), exact, mean).tolist())
+    return found[0], found[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import PolicyError
@@ -13,7 +14,7 @@ from ..tape import Recorder
 from .levels import begin, each_step, rates
 
 
-def reverse_sde(tape: Recorder, path: Path, times: Tensor) -> Any:
+def reverse_sde(tape: Recorder, path: Path, times: Float[Tensor, "n"]) -> Any:
     """Song et al. 2021 (SDE), eq. 6: Euler-Maruyama on the reverse SDE in the path's own time.
 
     The SDE is the probability-flow ODE plus Langevin dynamics at the rate -d log-SNR / dt, which
@@ -23,17 +24,21 @@ def reverse_sde(tape: Recorder, path: Path, times: Tensor) -> Any:
     x = begin(tape, path, times)
     alpha_rates, sigma_rates = rates(path, times)
     speeds = (-path.log_snr_rate(times)).nan_to_num(math.inf, math.inf).tolist()
+
     for k, (now, then) in enumerate(each_step(path, times)):
-        sample, dt = tape.estimate(x, now.t), now.t - then.t
+        dt = now.t - then.t
+        sample = tape.estimate(x, now.t)
         noise = now.noise(x, sample)
+
         churn = min(speeds[k] * dt, 1.0)
         x = x - dt * (alpha_rates[k] * sample + sigma_rates[k] * noise)
         x = x + now.sigma * (math.sqrt(2 * churn) * tape.noise() - churn * noise)
+
     return tape.estimate(x, float(times[-1]))
 
 
 def predictor_corrector(
-    tape: Recorder, path: Path, times: Tensor, corrections: int = 1, snr: float = 0.16
+    tape: Recorder, path: Path, times: Float[Tensor, "n"], corrections: int = 1, snr: float = 0.16
 ) -> Any:
     """Song et al. 2021 (SDE), algorithms 2-5: reverse-diffusion predictor, Langevin corrector.
 
@@ -46,14 +51,16 @@ def predictor_corrector(
         added = math.sqrt(max(now.sigma**2 - (kept * then.sigma) ** 2, 0.0))
         noise = now.noise(x, tape.estimate(x, now.t))
         x = (2 - kept) * x - added**2 / now.sigma * noise + added * tape.noise()
+
         for _ in range(corrections):
             noise = then.noise(x, tape.estimate(x, then.t))
             x = x + then.sigma * (2 * snr * tape.noise() - 2 * snr**2 * noise)
+
     return tape.estimate(x, float(times[-1]))
 
 
 def langevin(
-    tape: Recorder, path: Path, times: Tensor, steps: int = 1, fraction: float = 0.5
+    tape: Recorder, path: Path, times: Float[Tensor, "n"], steps: int = 1, fraction: float = 0.5
 ) -> Any:
     """Song & Ermon 2019, algorithm 1: annealed Langevin dynamics, `steps` at every level.
 
@@ -63,10 +70,14 @@ def langevin(
     """
     if steps < 1 or not 0 < fraction <= 1:
         raise PolicyError(f"steps must be at least 1, fraction in (0, 1]; got {steps}, {fraction}")
-    x, fresh = begin(tape, path, times), math.sqrt(1 - (1 - fraction) ** 2)
+
+    x = begin(tape, path, times)
+    fresh = math.sqrt(1 - (1 - fraction) ** 2)
+
     for now, then in each_step(path, times):
         for level in [now] * (steps - 1) + [then]:
             sample = tape.estimate(x, now.t)
             noise = (1 - fraction) * now.noise(x, sample) + fresh * tape.noise()
             x = level.state(sample, noise)
+
     return tape.estimate(x, float(times[-1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...denoiser import Denoiser
@@ -35,7 +36,7 @@ class Denoising(Objective):
         denoiser: Denoiser,
         batch: TrainingBatch,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, ""]:
         path = denoiser.path
         # A path that is learned is not learned here: any weighted error has a trivial minimum.
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """What every training loss is: called with the same arguments, it returns a scalar.
 
 All of them train the one network F = a x_0 + b eps, so that each can be sampled by every solver.
-An objective draws its own times and noise: others than these need pairs of times, or none.
+An objective draws its own times and noise, since some need pairs of times and some need none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...denoiser import Denoiser, per_token
@@ -29,17 +30,17 @@ class TrainingBatch:
     """What a loss is computed from.
 
     Attributes:
-        sample: normalised chunks x_0 `[B, H, Da]`.
+        sample: normalised chunks x_0.
         condition: the network's features of the observations.
-        mask: `[B, H]`, True where the action is real and False where it is padding; None for all.
-        base: the known x_1 `[B, H, Da]` of a path that has one.
+        mask: True where the action is real and False where it is padding; None where all are real.
+        base: the known x_1 of a path that has one.
         pair: chooses which noise belongs to which data; None leaves them independent.
     """
 
-    sample: Tensor
-    condition: Tensor
-    mask: Tensor | None = None
-    base: Tensor | None = None
+    sample: Float[Tensor, "B H Da"]
+    condition: Float[Tensor, "#B ..."]
+    mask: Bool[Tensor, "B H"] | None = None
+    base: Float[Tensor, "B H Da"] | None = None
     pair: Pair | None = None
 
 
@@ -48,33 +49,34 @@ class Noised:
     """A batch on its way from data to noise.
 
     Attributes:
-        t: times, `[B]` or `[B, H]`.
-        sample, noise: x_0 and eps `[B, H, Da]`.
+        t: times, one a chunk or one a token.
+        sample: x_0.
+        noise: eps.
         path: the noising path.
-        base: the path's known x_1 `[B, H, Da]`, if it has one.
+        base: the path's known x_1, if it has one.
     """
 
-    t: Tensor
-    sample: Tensor
-    noise: Tensor
+    t: Float[Tensor, "B"] | Float[Tensor, "B H"]
+    sample: Float[Tensor, "B H Da"]
+    noise: Float[Tensor, "B H Da"]
     path: Path
-    base: Tensor | None
+    base: Float[Tensor, "B H Da"] | None
 
-    def at(self, t: Tensor) -> Noised:
+    def at(self, t: Float[Tensor, "B"] | Float[Tensor, "B H"]) -> Noised:
         """Return the same batch at other times."""
         return replace(self, t=t)
 
     @property
-    def per_token(self) -> Tensor:
+    def per_token(self) -> Float[Tensor, "B tokens 1"]:
         """The times in a shape that broadcasts with chunks."""
         return per_token(self.t)
 
     @property
-    def shift(self) -> Tensor | float:
+    def shift(self) -> Float[Tensor, "B H Da"] | float:
         """What the known base adds to the state."""
         return 0.0 if self.base is None else self.path.beta(self.per_token) * self.base
 
-    def state(self, level: Frame) -> Tensor:
+    def state(self, level: Frame) -> Float[Tensor, "B H Da"]:
         """Return x_t as the network sees it."""
         return level.noised(self.sample, self.noise) + self.shift
 
@@ -98,8 +100,8 @@ class Objective(ABC):
         denoiser: Denoiser,
         batch: TrainingBatch,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Draw times and noise and return the mean loss over real tokens, a scalar.
+    ) -> Float[Tensor, ""]:
+        """Draw times and noise and return the mean loss over real tokens.
 
         Args:
             denoiser: the network on its path.
@@ -111,6 +113,7 @@ class Objective(ABC):
         """Return the batch at times and with noise of its own, coupled where it asks for that."""
         sample = batch.sample
         rows, horizon, _ = sample.shape
+
         t = self.times.sample(rows, horizon, path, generator).to(sample)
         noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
         if batch.pair is not None:
@@ -126,9 +129,12 @@ def refuse_weight(objective: Objective, weight: object) -> None:
         )
 
 
-def masked_mean(error: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the mean of error `[B, H, Da]` over the tokens where mask `[B, H]` is True."""
+def masked_mean(
+    error: Float[Tensor, "B H Da"], mask: Bool[Tensor, "B H"] | None
+) -> Float[Tensor, ""]:
+    """Return the mean error over the tokens where the mask is True."""
     if mask is None:
         return error.mean()
+
     real = mask.to(error.dtype)
     return (error.mean(-1) * real).sum() / real.sum().clamp(min=1)

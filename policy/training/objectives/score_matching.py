@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -42,7 +43,7 @@ class SlicedScoreMatching(Objective):
         denoiser: Denoiser,
         batch: TrainingBatch,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, ""]:
         path = denoiser.path
         if batch.mask is not None and not bool(batch.mask.all()):
             raise PolicyError(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ...denoiser import Denoiser
@@ -41,7 +42,7 @@ class VariationalBound(Objective):
         denoiser: Denoiser,
         batch: TrainingBatch,
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, ""]:
         path = denoiser.path
         noised = self.noised(path, batch, generator)
         noised = noised.at(self.earliest + (1 - self.earliest) * noised.t)
@@ -60,7 +61,7 @@ class VariationalBound(Objective):
         return masked_mean(error + ends, batch.mask) / math.log(2)
 
     @torch.no_grad()
-    def _ends(self, path: Path, sample: Tensor) -> Tensor:
+    def _ends(self, path: Path, sample: Float[Tensor, "B H Da"]) -> Float[Tensor, "B H Da"]:
         """Return the prior's and the reconstruction's nats, elementwise."""
         first = sample.new_tensor(self.earliest)
         last = sample.new_tensor(1.0)
