@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kinoise.policy import loggers
 from kinoise.policy.errors import PolicyError
+from kinoise.policy.training import loggers
 from kinoise.policy.training.log import TrainingLog, read_log
 
 
