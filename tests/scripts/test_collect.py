@@ -82,7 +82,9 @@ def test_a_collection_killed_and_resumed_equals_one_that_was_not(
 def test_appending_after_a_kill_takes_fresh_seeds(tmp_path: Path) -> None:
     out = tmp_path / "data.zarr"
     assert main(["collect", f"out={out}", "n_episodes=3", *HARD]) == 0
-    assert ReplayBuffer.open(out).n_episodes == 1  # seeds 1 and 2 failed, so a count would repeat one
+    assert (
+        ReplayBuffer.open(out).n_episodes == 1
+    )  # seeds 1 and 2 failed, so a count would repeat one
     assert main(["collect", f"out={out}", "n_episodes=2", "append=true", *HARD]) == 0
     seeds = ReplayBuffer.open(out).episode_seeds.tolist()
     assert len(set(seeds)) == len(seeds)
