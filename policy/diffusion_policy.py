@@ -206,6 +206,10 @@ class DiffusionPolicy(nn.Module):
                 )
 
         normed = {key: self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}
+        if self.denoiser.dtype.itemsize < 4:
+            # Normalised in single precision, read in that of the weights; pictures stay bytes.
+            half = self.denoiser.dtype
+            normed = {k: v.to(half) if v.is_floating_point() else v for k, v in normed.items()}
         condition: Tensor = self.encoder(normed)
         return condition
 

@@ -10,13 +10,13 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from . import tasks
 from .command.errors import UsageError
 from .command.places import check_folder
 from .command.progress import Progress
-from .command.values import Count, Environments, Seed, Workers
+from .command.values import AtLeast, Count, Environments, Seed, Workers
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -34,6 +34,7 @@ class Settings:
     out: Path
     n_episodes: Count
     first_seed: Seed
+    push_strength: Annotated[float, AtLeast(0)]
     only_success: bool
     append: bool
     resume: bool
@@ -90,7 +91,7 @@ def collect(cfg: Settings) -> Path:
                 n_envs=cfg.n_envs,
                 n_workers=cfg.n_workers,
                 record=Recording(trajectories=True),
-                perturb=spec.perturbation(),
+                perturb=spec.perturbation(cfg.push_strength) if cfg.push_strength else None,
                 on_episode=keep,
             )
         print(f"kept {kept} of {len(seeds)} episodes, {buffer.n_steps} steps in {cfg.out}")

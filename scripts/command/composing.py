@@ -164,6 +164,10 @@ def _check_option(override: Override, groups: dict[str, list[str]]) -> None:
     group = override.key_or_group
     option = override.value()
     options = groups.get(group, [])
+    if options and option is None:
+        raise UsageError(
+            f"{group}=null chooses no {group}; give {group}=NAME; choices: {', '.join(options)}"
+        )
     if not options or isinstance(option, list) or override.is_delete() or option in options:
         return
     hint = suggest(str(option), options) or ";"

@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from kinoise.envs.errors import EnvError
 from kinoise.policy import PolicyError
 from kinoise.scripts import assembly, tasks
-from kinoise.scripts.cli import main
-from kinoise.scripts.composing import compose
-from kinoise.scripts.errors import UsageError
+from kinoise.scripts.command.cli import main
+from kinoise.scripts.command.composing import compose
+from kinoise.scripts.command.errors import UsageError
 
 PICK_PLACE = {"name": "pick_place", "env_id": "kinoise/PickPlace-v0", "obs_keys": ["ee_pos"]}
 OLD_PICK_PLACE = {

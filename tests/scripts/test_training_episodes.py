@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from kinoise.datasets.storage import ReplayBuffer
-from kinoise.scripts import assembly
-from kinoise.scripts.composing import compose
+from kinoise.scripts import assembly, tasks
+from kinoise.scripts.command.composing import compose
 
 SHAPES = {"ee_pos": 3, "ee_rot": 2, "gripper": 1, "cube_pos": 3, "cube_rot": 2, "goal_pos": 2}
 
@@ -34,7 +34,8 @@ def test_episodes_that_are_not_trained_on_do_not_move_the_normaliser(
     path = tmp_path / "data.zarr"
     write(path, set())
     config = compose("train", [f"data.path={path}", "data.batch_size=8", *options])
-    used = assembly.load_windows(config, ReplayBuffer.open(path)).train_episodes
+    task = tasks.task_of(config)
+    used = assembly.load_windows(config, ReplayBuffer.open(path), task).train_episodes
     extreme = set(range(10)) - set(used.tolist())
     assert extreme
 
@@ -43,7 +44,7 @@ def test_episodes_that_are_not_trained_on_do_not_move_the_normaliser(
         if name == "extreme.zarr":
             write(tmp_path / name, extreme)
         buffer = ReplayBuffer.open(tmp_path / name)
-        loaders = assembly.load_windows(config, buffer)
+        loaders = assembly.load_windows(config, buffer, task)
         node = assembly.fill_dimensions(assembly.plain(config.policy), buffer, list(SHAPES))
         policy = assembly.build_policy(node, buffer, loaders.train, 0, "cpu")
         states.append(policy.normalizer.state_dict())

@@ -85,7 +85,7 @@ def test_a_table_equals_its_scheduler_step_by_step(name: str) -> None:
             scale = states.flatten(1).abs().amax(1).clamp(min=1).view(-1, 1, 1, 1)
             if solver.extrapolates:  # ours ends in the last estimate instead
                 assert torch.equal(walked[-1], estimates[len(walked) - 2])
-                walked, states, scale = walked[:-1], states[:-1], scale[:-1]
+                walked[-1] = states[-1]
             assert ((walked - states).abs() < 1e-5 * scale).all(), (n, along)
 
 
