@@ -1,7 +1,4 @@
-"""The policy: encoder, network, path, objective, sampler and guidance put together.
-
-Observation history, chunk and clock of an episode belong to the controller.
-"""
+"""The policy: encoder, network, path, objective, sampler and guidance put together."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, Rows
-from .encoders import Encoder
-from .encoders.encoder import Observations
+from .encoders.encoder import Encoder, Observations
 from .errors import PolicyError
 from .guidance.estimate import Edit, declares
 from .guidance.guided import guided
@@ -37,7 +33,7 @@ Clamp = Callable[[Tensor], Tensor]
 
 
 class DiffusionPolicy(nn.Module):
-    """Denoises chunks of actions conditioned on observations.
+    """Denoises chunks of actions given observations; an episode's memory is the controller's.
 
     Args:
         obs_shapes: observation key -> shape of one value; three axes mean an image `[h, w, 3]`.
@@ -310,7 +306,6 @@ class DiffusionPolicy(nn.Module):
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
         noises = noises.to(rows.dtype)
         base = self._base(previous, noises)
-
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
         if edits:
@@ -338,8 +333,8 @@ class DiffusionPolicy(nn.Module):
             seeing = rows.estimator(self.denoiser.condition(encoded), base)
             blind = None
             if self._compares(edits):
-                nothing = self.no_obs.expand_as(encoded)
-                blind = rows.estimator(self.denoiser.condition(nothing), base)
+                nothing = self.denoiser.condition(self.no_obs.expand_as(encoded))
+                blind = rows.estimator(nothing, base)
 
             estimate = guided(
                 rows, seeing, blind, edits, clamp=clamp, obs=obs, normalizer=self.normalizer

@@ -107,7 +107,7 @@ def frame(target: str, path: Path, t: Float[Tensor, "*shape"]) -> Frame:
     if target not in TARGETS:
         raise unknown_name("target", target, TARGETS)
     a, b = TARGETS[target](path, t)
-    return Frame(path.alpha(t), path.sigma(t), a, b)
+    return Frame(alpha=path.alpha(t), sigma=path.sigma(t), a=a, b=b)
 
 
 def convert(

@@ -15,6 +15,8 @@ from jaxtyping import install_import_hook
 #: Packages whose signatures carry the shapes of tensors (jaxtyping); while the tests run, every
 #: call is held to them, and to the other types of the signature.
 CHECKED = (
+    "kinoise.policy.build",
+    "kinoise.policy.checkpoints",
     "kinoise.policy.control",
     "kinoise.policy.denoiser",
     "kinoise.policy.density",

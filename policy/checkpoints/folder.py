@@ -27,6 +27,7 @@ from ..sampling import Table
 from .atomic import aside, atomic_folder
 from .reading import read_json, read_yaml
 
+#: Version of the layout, written into meta.json.
 FORMAT = 1
 _PACKAGES = ("kinoise", "torch", "diffusers", "numpy", "safetensors", "mujoco")
 

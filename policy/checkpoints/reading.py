@@ -152,7 +152,8 @@ def _table_fault(tensors: Mapping[str, Tensor]) -> str | None:
     if t.ndim not in (1, 2) or not 1 <= len(t) <= MAX_EVALUATIONS:
         return f"its times have shape {list(t.shape)}"
 
-    n, tokens = len(t), tuple(t.shape[1:])
+    n = len(t)
+    tokens = tuple(t.shape[1:])
     expected = {"init": (n + 1, *tokens), "estimate": (n + 1, n, *tokens)}
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:

@@ -49,7 +49,14 @@ def surprise(
 
     def unlikely(actions: Tensor) -> Tensor:
         """Return -log p(actions | obs)."""
-        found = chunk_log_likelihood(policy, obs, actions, n_steps, "hutchinson", generator)
+        found = chunk_log_likelihood(
+            policy,
+            obs,
+            actions,
+            n_steps=n_steps,
+            divergence="hutchinson",
+            generator=generator,
+        )
         return -found
 
     total = unlikely(plan)

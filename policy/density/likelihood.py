@@ -91,7 +91,7 @@ def chunk_log_likelihood(
 
     with torch.no_grad():
         ceiling = float(policy.path.angle(policy.table.t.max()))
-        flow = ProbabilityFlow(policy.path, policy.estimator(here), floor, ceiling)
+        flow = ProbabilityFlow(policy.path, policy.estimator(here), floor=floor, ceiling=ceiling)
         normalised = log_likelihood(flow, sample, trace, n_steps=n_steps)
 
         # A constant dimension has no unit of its own; it counts in normalised ones.

@@ -217,7 +217,7 @@ def reference_chunk(
         floor: the noise angle of the last evaluation; from there the estimate is the answer, as it
             is for every sampler's last step.
     """
-    flow = ProbabilityFlow(path, estimate, floor)
+    flow = ProbabilityFlow(path, estimate, floor=floor)
     x = noise * float(path.sigma(torch.ones((), dtype=torch.float64)))
     sample = flow.to_data(x, n_steps, tolerance)
     return flow.x0(flow.start(sample), flow.at(flow.ends[0]))

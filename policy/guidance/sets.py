@@ -1,7 +1,7 @@
 """Sets of acceptable chunks, each a projection: (actions `[B, H, Da]`, raw obs) -> the nearest.
 
-A point of the set stays bitwise as it is, and what has been projected is such a point: projecting
-twice is projecting once. Parameters may differ from row to row (see `costs.resolve`).
+A point of the set stays bitwise as it is. What has been projected lies in the set, so projecting
+it again changes nothing. Parameters may differ from row to row (see `costs.resolve`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which noise belongs to which data: `coupling(sample, noise, obs)` -> the pair to train on.
 
-None in the place of a coupling leaves data and noise independent.
+Without a coupling (`None`) data and noise are independent.
 """
 
 from __future__ import annotations

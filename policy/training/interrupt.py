@@ -12,6 +12,7 @@ from types import FrameType
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+
 #: Interrupts that are waited for before one ends the process where it stands.
 PATIENCE = 3
 

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import unknown_name
 
+#: Names of the precisions of the forward pass.
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 

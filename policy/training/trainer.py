@@ -178,6 +178,7 @@ class Trainer:
                 raise
             finally:
                 feed.close()
+
             if stop.requested:
                 last = self._checkpoint(log, stop)
             else:
@@ -236,6 +237,7 @@ class Trainer:
         metrics = meta["metrics"]
         state = read_tensors(folder / "training.safetensors")
         averaged = read_tensors(folder / "policy.safetensors")
+
         unpack(state, self.parameters, self.optimizer, folder)
         raw = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.policy.load_state_dict(averaged)

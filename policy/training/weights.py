@@ -1,6 +1,6 @@
 """Weights w(t) of the squared error of x_0 on a path; lambda = log(alpha / sigma).
 
-`None` in the place of a weight stands for the plain squared error of whatever the network predicts.
+Without a weight (`None`) a loss is the plain squared error of what the network predicts.
 SNR = exp(2 lambda).
 """
 

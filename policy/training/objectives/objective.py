@@ -118,7 +118,7 @@ class Objective(ABC):
         noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype).to(sample.device)
         if batch.pair is not None:
             sample, noise = batch.pair(sample, noise)
-        return Noised(t, sample, noise, path, batch.base)
+        return Noised(t=t, sample=sample, noise=noise, path=path, base=batch.base)
 
 
 def refuse_weight(objective: Objective, weight: object) -> None:

@@ -13,6 +13,7 @@ from ...denoiser import Denoiser
 from ...errors import PolicyError
 from ...targets import convert
 from ..times import TimeDistribution, Uniform
+from ..weights import Weight
 from .objective import Objective, TrainingBatch, refuse_weight
 
 
@@ -33,7 +34,7 @@ class SlicedScoreMatching(Objective):
     target: str = "epsilon"
     times: TimeDistribution = field(default_factory=Uniform)
     earliest: float = 0.02
-    weight: None = None
+    weight: Weight | None = None
 
     def __post_init__(self) -> None:
         refuse_weight(self, self.weight)

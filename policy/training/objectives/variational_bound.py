@@ -12,6 +12,7 @@ from torch import Tensor
 from ...denoiser import Denoiser
 from ...paths import LearnedGamma, Path
 from ..times import TimeDistribution, Uniform
+from ..weights import Weight
 from .objective import Objective, TrainingBatch, masked_mean, refuse_weight
 
 
@@ -32,7 +33,7 @@ class VariationalBound(Objective):
     target: str = "epsilon"
     times: TimeDistribution = field(default_factory=Uniform)
     earliest: float = 1e-3
-    weight: None = None
+    weight: Weight | None = None
 
     def __post_init__(self) -> None:
         refuse_weight(self, self.weight)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-import yaml
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from kinoise.policy.build import build
@@ -26,12 +26,21 @@ from kinoise.policy.guidance.costs import Goal
 from kinoise.policy.guidance.estimate import Estimate
 from kinoise.scripts.command import catalogue
 
+#: What a task or a user says of the limits; in the range of the tiny policy's actions.
+LIMITS = {
+    "low": [-1.0, -1.0],
+    "high": [2.0, 2.0],
+    "step": 0.5,
+    "disc": {"centre": [0.5, 0.5], "radius": 0.5},
+}
 FILES = sorted((catalogue.config_folder() / "guidance").glob("*.yaml"))
 
 
 def _options(name: str) -> list[Any]:
     file = catalogue.config_folder() / "guidance" / f"{name}.yaml"
-    options: list[Any] = build(yaml.safe_load(file.read_text())["guidance"])
+    tree = OmegaConf.merge(OmegaConf.load(file), {"limits": LIMITS})
+    given: Any = OmegaConf.to_container(tree, resolve=True)
+    options: list[Any] = build(given.get("policy", given)["guidance"])
     return options
 
 
