@@ -6,6 +6,8 @@ measures a density asks here for F or for the x_0 that it means; nobody else inv
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -187,10 +189,8 @@ class Rows:
 
         return estimate
 
-    def _factors(
-        self, values: Float[Tensor, "N"] | Float[Tensor, "N H"]
-    ) -> list[float] | list[Float[Tensor, "H 1"]]:
-        """Return one factor for each row, as fast to multiply with as it can be."""
+    def _factors(self, values: Float[Tensor, "N"] | Float[Tensor, "N H"]) -> list[Any]:
+        """Return the factor of each row: a number, or a tensor `[H, 1]`."""
         if values.ndim == 1:
             return list(values.tolist())
         return list(values.to(self.device, self.dtype)[:, :, None].unbind())

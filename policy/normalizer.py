@@ -113,7 +113,8 @@ class Normalizer(nn.Module):
         """Set a key's centre and scale, both of its shape; a scale of 0 marks a constant."""
         self._get(key, "centre").copy_(centre)
         self._get(key, "scale").copy_(scale)
-        self._get(key, "divisor").copy_(_divisor(scale))
+        # Of the scale as it is kept: the least numbers of float64 are 0 in float32.
+        self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))
 
     def _checked(self, key: str, given: Statistics) -> Moments:
         """Return a key's statistics in double precision.

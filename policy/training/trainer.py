@@ -172,7 +172,9 @@ class Trainer:
             stop_at_interrupt() as stop,
         ):
             try:
-                self._run(feed, on_step, log, stop, evaluate, validation)
+                self._run(
+                    feed, on_step, log=log, stop=stop, evaluate=evaluate, validation=validation
+                )
             except BrokenPipeError:
                 self._checkpoint(log, stop)
                 raise
@@ -182,7 +184,7 @@ class Trainer:
             if stop.requested:
                 last = self._checkpoint(log, stop)
             else:
-                last = self._checkpoint(log, stop, evaluate, validation)
+                last = self._checkpoint(log, stop, evaluate=evaluate, validation=validation)
             self.interrupted = stop.requested
             return last
 
@@ -206,7 +208,7 @@ class Trainer:
 
             scored = self.evaluate_every and self.step % self.evaluate_every == 0
             if scored and self.step < self.n_steps:
-                self._checkpoint(log, stop, evaluate, validation)
+                self._checkpoint(log, stop, evaluate=evaluate, validation=validation)
                 saved = time.monotonic()
             elif time.monotonic() - saved > 60 * self.checkpoint_minutes:
                 self._checkpoint(log, stop)
