@@ -19,7 +19,7 @@ from .sampling.table import RowEstimate, Table
 from .targets import Frame, frame
 
 #: Times in [0, 1]: one for all, one a chunk, or one a token.
-Times = Float[Tensor, "#B"] | Float[Tensor, "#B H"]
+BroadcastTimes = Float[Tensor, "#B"] | Float[Tensor, "#B H"]
 
 
 class Denoiser:
@@ -60,9 +60,9 @@ class Denoiser:
     def predict(
         self,
         x: Float[Tensor, "B H Da"],
-        t: Times,
+        t: BroadcastTimes,
         condition: Float[Tensor, "#B ..."],
-        r: Times | None = None,
+        r: BroadcastTimes | None = None,
     ) -> Float[Tensor, "B H Da"]:
         """Return the raw output F, the path's scaling of the input included.
 
@@ -85,10 +85,10 @@ class Denoiser:
     def estimate(
         self,
         x: Float[Tensor, "B H Da"],
-        t: Times | Float[Tensor, ""],
+        t: BroadcastTimes | Float[Tensor, ""],
         condition: Float[Tensor, "#B ..."],
         *,
-        r: Times | None = None,
+        r: BroadcastTimes | None = None,
         base: Float[Tensor, "B H Da"] | None = None,
     ) -> Float[Tensor, "B H Da"]:
         """Return the x_0 estimate, without edits or clamp.

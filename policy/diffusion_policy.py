@@ -22,10 +22,10 @@ from .paths.previous import handed_over, training_base
 from .sampling import Sampler, Table, run_table
 from .sampling.noise import Generators, draw_noises
 from .sampling.table import TimeEstimate
+from .shapes import Chunks
 from .training.couplings import Coupling
 from .training.objectives import Objective, TrainingBatch
 
-Chunks = Float[Tensor, "B H Da"]
 #: The initial noise of chunks, then the M fresh ones of the table.
 Noises = Float[Tensor, "draws B H Da"]
 #: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.

@@ -103,9 +103,11 @@ def search_grid(
 
     if get_solver(solver).order is None:
         raise PolicyError(f"solver '{solver}' draws noise: no grid search; try 'dpmpp_2m'")
+
     goal = fine_solution(denoise, path, noise, start) if reference is None else reference
 
     def error_at(times: Float[Tensor, "n"]) -> float:
+        """Return the mean squared error on a grid, infinite where it does not decrease."""
         if bool((times.diff() >= 0).any()) or times[-1] <= 0:
             return math.inf
         chunk = _solve(denoise, path, noise, solver, times, options or {})
@@ -115,6 +117,7 @@ def search_grid(
     grids = {name: times for name, times in grids.items() if times[0] <= start}
     errors = {name: error_at(times) for name, times in grids.items()}
     name = min(errors, key=lambda name: errors[name])
+
     if n == 1:  # the only time is where the sampler starts: there is nothing to move
         return Search(
             grid=Explicit(grids[name].tolist()),

@@ -16,9 +16,7 @@ from torch import Tensor
 from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from ..sampling import Table
-
-#: Chunks of actions, or noise of their shape.
-Chunks = Float[Tensor, "B H Da"]
+from ..shapes import Chunks
 
 
 class Coupling(ABC):

@@ -20,7 +20,7 @@ BELOW_ONE = 1 - 2.0**-24
 
 
 #: One time a chunk, or one a token.
-Times = Float[Tensor, "{batch}"] | Float[Tensor, "{batch} {horizon}"]
+DrawnTimes = Float[Tensor, "{batch}"] | Float[Tensor, "{batch} {horizon}"]
 
 
 class TimeDistribution(ABC):
@@ -32,7 +32,7 @@ class TimeDistribution(ABC):
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
-    ) -> Times:
+    ) -> DrawnTimes:
         """Return the times of a batch.
 
         One draw in each of B equal strata of probability, in random order: the same marginal with
@@ -134,7 +134,7 @@ class PerToken(TimeDistribution):
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
-    ) -> Times:
+    ) -> DrawnTimes:
         times = super().sample(batch * horizon, 1, path, generator)
         return times.reshape(batch, horizon)
 
