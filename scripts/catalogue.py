@@ -60,7 +60,7 @@ def slots(config: str, root: Path | None = None) -> dict[str, str]:
             package = package or entry[2].strip("/").replace("/", ".")
             group = group.strip("/")
             if is_override:
-                overridden[group] = option
+                overridden[_override_key(group, package)] = option
                 continue
             package = f"{outer}.{package}" if outer else package
             chosen.setdefault(_override_key(group, package), option)
