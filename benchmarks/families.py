@@ -61,7 +61,7 @@ class Budget:
 
 BUDGETS = {
     "pick_place": Budget(3000, 2e-3, "data/pick_place.zarr"),
-    "gym_pusht": Budget(9000, 3e-3, "data/pusht_human.zarr", ("data.pad_after=7",)),
+    "gym_pusht": Budget(12000, 3e-3, "data/pusht_human.zarr", ("data.pad_after=7",)),
 }
 #: Time of a training step over that of the plain perceptron: such families train fewer steps.
 COST = {"dit": 5.5, "reflow": 1.5, "unet": 6.0}

@@ -151,10 +151,10 @@ class PerToken(TimeDistribution):
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
     ) -> Tensor:
         t = super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
-        # One stratum a chunk: the tokens that share a time fill the strata of the batch.
-        shared = self.base.sample(batch, horizon, path, generator) if self.together else t[:, 0]
-        is_shared = torch.arange(batch) < round(self.together * batch)
-        return torch.where(is_shared[:, None], shared[:, None], t)
+        n_together = round(self.together * batch)
+        if n_together:
+            t[:n_together] = self.base.sample(n_together, horizon, path, generator)[:, None]
+        return t
 
 
 def shifted(t: Tensor, shift: float, path: Path) -> Tensor:
