@@ -2,7 +2,8 @@
 
 No network is trained, so what is left is the error of the solver on its grid. Energy distance (in
 thousandths) of 3000 samples from a mixture of two modes, mean of two mixtures: one wide, one as
-narrow as a policy's chunks are. 1.8 is the 95 % quantile for samples of the mixture itself.
+narrow as a policy's chunks are. 1.8 is the 95 % quantile for samples of the mixture itself. Beside
+the family's own grid stands what equal steps of time would give.
 
     python benchmarks/exact_families.py
 """
@@ -10,20 +11,22 @@ narrow as a policy's chunks are. 1.8 is the 95 % quantile for samples of the mix
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path as Folder
 from typing import Any
 
 import torch
 from common import pin_threads, write_result
 
 from kinoise.policy.build import build
+from kinoise.policy.paths import Path
 from kinoise.scripts import assembly, catalogue
 from kinoise.scripts.composing import compose
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "policy"))
+sys.path.insert(0, str(Folder(__file__).resolve().parents[1] / "tests" / "policy"))
 from oracles import TWO_MODES, Mixture, energy_distance, walk
 
 N_SAMPLES = 3000
+UNIFORM_TIME = {"_target_": "kinoise.policy.grids.UniformTime"}
 STEPS = (1, 2, 4, 8, 16, 32)
 NARROW = Mixture(
     torch.tensor([0.3, 0.7], dtype=torch.float64),
@@ -32,10 +35,9 @@ NARROW = Mixture(
 )
 
 
-def distance(policy: dict[str, Any], n_steps: int) -> tuple[int, float]:
-    """Return the evaluations of a family's sampler with n steps, and its energy distance."""
-    path = build(policy["path"])
-    table = build({**policy["sampler"], "n_steps": n_steps}).table(path)
+def distance(path: Path, sampler: dict[str, Any], n_steps: int) -> tuple[int, float]:
+    """Return the evaluations of a sampler with n steps along a path, and its energy distance."""
+    table = build({**sampler, "n_steps": n_steps}).table(path)
     distances = []
     for seed, mixture in enumerate((TWO_MODES, NARROW)):
         generator = torch.Generator().manual_seed(seed)
@@ -52,17 +54,17 @@ def main() -> None:
     rows = []
     for family in catalogue.groups()["family"]:
         policy = assembly.plain(compose("train", [f"family={family}"]).policy)
-        own = policy["sampler"]["n_steps"]
-        for n_steps in sorted({*STEPS, own}):
-            evaluations, energy = distance(policy, n_steps)
-            row = {"family": family, "n_steps": n_steps, "evaluations": evaluations}
-            rows.append({**row, "recommended": n_steps == own, "energy_distance_e3": energy})
-        of_family = [row for row in rows if row["family"] == family]
-        figures = "  ".join(
-            f"{row['evaluations']}{'*' * row['recommended']}: {row['energy_distance_e3']:.1f}"
-            for row in of_family
-        )
-        print(f"{family:24s}{figures}", flush=True)
+        path, own = build(policy["path"]), policy["sampler"]
+        grids = {"own": own, "uniform_time": {**own, "grid": UNIFORM_TIME}}
+        for name, sampler in grids.items():
+            figures = []
+            for n_steps in sorted({*STEPS, own["n_steps"]}):
+                evaluations, energy = distance(path, sampler, n_steps)
+                row = {"family": family, "grid": name, "evaluations": evaluations}
+                recommended = name == "own" and n_steps == own["n_steps"]
+                rows.append({**row, "recommended": recommended, "energy_distance_e3": energy})
+                figures.append(f"{evaluations}{'*' * recommended}: {energy:.1f}")
+            print(f"{family:24s}{name:14s}{'  '.join(figures)}", flush=True)
     print(f"wrote {write_result('exact_families', {'n_samples': N_SAMPLES, 'rows': rows})}")
 
 
