@@ -98,12 +98,14 @@ def families() -> list[str]:
 def config_of(task: str, family: str) -> Any:
     """Return the training configuration of a family: its own settings under the common budget."""
     budget = BUDGETS[task]
+    n_steps = round(budget.n_steps / COST.get(family, 1))
     overrides = [
         f"task={task}",
         f"family={family}",
         f"data.path={budget.data}",
         f"data.batch_size={BATCH_SIZE}",
-        f"trainer.n_steps={round(budget.n_steps / COST.get(family, 1))}",
+        f"trainer.n_steps={n_steps}",
+        f"trainer.warmup_steps={min(500, n_steps // 4)}",
         f"trainer.learning_rate={budget.learning_rate}",
         "trainer.checkpoint_minutes=0.5",
         "evaluation.n_episodes=0",
