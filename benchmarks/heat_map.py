@@ -35,6 +35,7 @@ def draw(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> No
     )
     for axis, (task, (key, title)) in zip(axes, TITLES.items(), strict=True):
         values, labels = _grid([row for row in rows if row["task"] == task], names, key)
+        axis.set_facecolor("#f2f2f2")  # not run, or not possible for the solver
         image = axis.imshow(values, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto")
         for (i, k), label in np.ndenumerate(labels):
             colour = "white" if np.nan_to_num(values[i, k]) > 0.6 else "#333333"
