@@ -267,7 +267,7 @@ def collect() -> None:
     budget = {task: {**asdict(each), "batch_size": BATCH_SIZE} for task, each in BUDGETS.items()}
     result = write_result("families", {"budget": budget, "cost": COST, "rows": rows})
     print(f"wrote {result}")
-    draw(rows, families(), result.with_suffix(".png"))
+    draw(rows, sorted(families()), result.with_suffix(".png"))
 
 
 def compare(rows: list[dict[str, Any]], task: str) -> None:
