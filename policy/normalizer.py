@@ -164,6 +164,13 @@ class Normalizer(nn.Module):
         return self
 
 
+def as_weights(values: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return normalised values as weights of half precision read them; pictures stay bytes."""
+    if dtype.itemsize >= 4:
+        return values
+    return {key: v.to(dtype) if v.is_floating_point() else v for key, v in values.items()}
+
+
 def _is_constant(low: Tensor, high: Tensor) -> Tensor:
     size = torch.maximum(low.abs(), high.abs())
     largest = size.max() if size.numel() else size.new_zeros(())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import PolicyError
 from ..paths import Path, shifted
 
 #: The largest number of single precision below 1.
@@ -24,6 +25,19 @@ class TimeDistribution(ABC):
     @abstractmethod
     def quantile(self, u: Tensor, path: Path) -> Tensor:
         """Return the time below which a fraction u of the draws lie; any shape."""
+
+    def density(self, t: Tensor, path: Path) -> Tensor:
+        """Return the density of the draws at times t inside (0, 1), of t's shape.
+
+        A loss that is an integral over t divides by it, and is then the same whatever the times.
+
+        Raises:
+            PolicyError: this distribution does not know its density.
+        """
+        raise PolicyError(
+            f"{type(self).__name__} times have no density to divide by; use time=uniform or "
+            "time=log_normal"
+        )
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
@@ -46,6 +60,9 @@ class Uniform(TimeDistribution):
     def quantile(self, u: Tensor, path: Path) -> Tensor:
         return u
 
+    def density(self, t: Tensor, path: Path) -> Tensor:
+        return torch.ones_like(t)
+
 
 @dataclass(frozen=True)
 class LogitNormal(TimeDistribution):
@@ -67,6 +84,11 @@ class LogNormal(TimeDistribution):
 
     def quantile(self, u: Tensor, path: Path) -> Tensor:
         return path.time_at(torch.atan(torch.exp(self.mean + self.std * _normal_quantile(u))))
+
+    def density(self, t: Tensor, path: Path) -> Tensor:
+        standard = (-path.log_snr(t) - self.mean) / self.std
+        normal = torch.exp(-0.5 * standard**2) / (self.std * math.sqrt(2 * math.pi))
+        return normal * -path.log_snr_rate(t)
 
 
 @dataclass(frozen=True)
@@ -113,17 +135,35 @@ class Shifted(TimeDistribution):
 
 @dataclass(frozen=True)
 class PerToken(TimeDistribution):
-    """An own, independent time for every token (Chen et al. 2024, diffusion forcing)."""
+    """An own, independent time for every token (Chen et al. 2024, diffusion forcing).
+
+    Args:
+        base: the distribution of each time.
+        together: fraction of the chunks whose tokens share one time. Sampling without a delay
+            visits only such chunks, and independent times are almost never all near noise.
+    """
 
     base: TimeDistribution
+    together: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.together <= 1:
+            raise PolicyError(f"together is a fraction of the chunks; got {self.together}")
 
     def quantile(self, u: Tensor, path: Path) -> Tensor:
         return self.base.quantile(u, path)
 
+    def density(self, t: Tensor, path: Path) -> Tensor:
+        return self.base.density(t, path)
+
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
     ) -> Tensor:
-        return super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
+        t = super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
+        n_together = round(self.together * batch)
+        if n_together:
+            t[:n_together] = self.base.sample(n_together, horizon, path, generator)[:, None]
+        return t
 
 
 def _normal_quantile(u: Tensor) -> Tensor:
