@@ -16,7 +16,7 @@ from .errors import PolicyError
 from .guidance.estimate import Edit, declares
 from .guidance.guided import guided
 from .networks import Backbone
-from .normalizer import Normalizer, Statistics
+from .normalizer import Normalizer, Statistics, as_weights
 from .paths import Path
 from .paths.previous import handed_over, training_base
 from .sampling import Sampler, Table, run_table
@@ -202,11 +202,7 @@ class DiffusionPolicy(nn.Module):
                 )
 
         normed = {key: self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}
-        if self.denoiser.dtype.itemsize < 4:
-            # Normalised in single precision, read in that of the weights; pictures stay bytes.
-            half = self.denoiser.dtype
-            normed = {k: v.to(half) if v.is_floating_point() else v for k, v in normed.items()}
-        condition: Tensor = self.encoder(normed)
+        condition: Tensor = self.encoder(as_weights(normed, self.denoiser.dtype))
         return condition
 
     def compute_loss(

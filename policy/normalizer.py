@@ -183,6 +183,15 @@ class Normalizer(nn.Module):
         return self
 
 
+def as_weights(
+    values: Mapping[str, Shaped[Tensor, "..."]], dtype: torch.dtype
+) -> Mapping[str, Tensor]:
+    """Return normalised values as weights of half precision read them; pictures stay bytes."""
+    if dtype.itemsize >= 4:
+        return values
+    return {key: v.to(dtype) if v.is_floating_point() else v for key, v in values.items()}
+
+
 def _is_constant(
     low: Float[Tensor, "*shape"], high: Float[Tensor, "*shape"]
 ) -> Bool[Tensor, "*shape"]:

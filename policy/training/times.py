@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import PolicyError
 from ..paths import Path, shifted
 
 #: The largest number of single precision below 1.
@@ -29,6 +30,19 @@ class TimeDistribution(ABC):
     @abstractmethod
     def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         """Return the time below which a fraction u of the draws lie."""
+
+    def density(self, t: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
+        """Return the density of the draws at times t inside (0, 1).
+
+        A loss that is an integral over t divides by it, and is then the same whatever the times.
+
+        Raises:
+            PolicyError: this distribution does not know its density.
+        """
+        raise PolicyError(
+            f"{type(self).__name__} times have no density to divide by; use time=uniform or "
+            "time=log_normal"
+        )
 
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
@@ -57,6 +71,9 @@ class Uniform(TimeDistribution):
     def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return u
 
+    def density(self, t: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
+        return torch.ones_like(t)
+
 
 @dataclass(frozen=True)
 class LogitNormal(TimeDistribution):
@@ -78,6 +95,11 @@ class LogNormal(TimeDistribution):
 
     def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return path.time_at(torch.atan(torch.exp(self.mean + self.std * _normal_quantile(u))))
+
+    def density(self, t: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
+        standard = (-path.log_snr(t) - self.mean) / self.std
+        normal = torch.exp(-0.5 * standard**2) / (self.std * math.sqrt(2 * math.pi))
+        return normal * -path.log_snr_rate(t)
 
 
 @dataclass(frozen=True)
@@ -125,18 +147,35 @@ class Shifted(TimeDistribution):
 
 @dataclass(frozen=True)
 class PerToken(TimeDistribution):
-    """An own, independent time for every token (Chen et al. 2024, diffusion forcing)."""
+    """An own, independent time for every token (Chen et al. 2024, diffusion forcing).
+
+    Args:
+        base: the distribution of each time.
+        together: fraction of the chunks whose tokens share one time. Sampling without a delay
+            visits only such chunks, and independent times are almost never all near noise.
+    """
 
     base: TimeDistribution
+    together: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.together <= 1:
+            raise PolicyError(f"together is a fraction of the chunks; got {self.together}")
 
     def quantile(self, u: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
         return self.base.quantile(u, path)
 
+    def density(self, t: Float[Tensor, "*shape"], path: Path) -> Float[Tensor, "*shape"]:
+        return self.base.density(t, path)
+
     def sample(
         self, batch: int, horizon: int, path: Path, generator: torch.Generator | None = None
     ) -> DrawnTimes:
-        times = super().sample(batch * horizon, 1, path, generator)
-        return times.reshape(batch, horizon)
+        t = super().sample(batch * horizon, 1, path, generator).reshape(batch, horizon)
+        n_together = round(self.together * batch)
+        if n_together:
+            t[:n_together] = self.base.sample(n_together, horizon, path, generator)[:, None]
+        return t
 
 
 def _normal_quantile(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -55,7 +55,7 @@ def slots(config: str, root: Path | None = None) -> dict[str, str]:
                 group = (path.parent.relative_to(root) / group).as_posix()
             group = group.strip("/")
             if is_override:
-                overridden[group] = option
+                overridden[_override_key(group, package)] = option
                 continue
             package = f"{outer}.{package}" if outer else package
             chosen.setdefault(_override_key(group, package), option)

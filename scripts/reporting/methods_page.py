@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,19 +111,44 @@ def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
         return []
     machine = figures["machine"]
     budgets = " and ".join(
-        f"{task} {budget['steps']} optimizer steps at learning rate {budget['learning_rate']:g}"
+        f"{task} {budget['n_steps']} steps of batch {budget['batch_size']} at learning rate "
+        f"{budget['learning_rate']:g}"
         for task, budget in figures["budget"].items()
     )
+    fewer = ", ".join(f"`{name}` {cost:g} times" for name, cost in figures["cost"].items())
     return [
         "The figures are those of `python benchmarks/families.py --task pick_place`, `--task "
         f"gym_pusht` (human demonstrations) and `--latency` on {figures['date'][:10]}, "
-        f"{machine['cpu']}, one thread. Every family had the same budget, a small one: on "
-        f"{budgets}, batches of 256, one seed, the same backbone (but for `dit` and `unet`), the "
-        "same evaluation seeds. They compare methods under that budget, not at their best. "
-        "Intervals are of 95 %: Wilson for success, bootstrap for scores.",
+        f"{machine['cpu']}, one thread. Every family has its own recommended settings, those of "
+        f"its YAML, and the same training time: on {budgets} of the plain residual perceptron, "
+        f"and fewer where a step costs more ({fewer}). One seed of training; 100 episodes at the "
+        "recommended number of evaluations, 50 at others, the same seeds for all. Intervals are of "
+        "95 %: Wilson for success, bootstrap for scores. Latency is the median time of the "
+        "thread for one chunk. What has no figure was not run.",
         "![Success and score of every family by network evaluations]"
         "(../benchmarks/results/families.png)",
+        _recommended(figures),
     ]
+
+
+def _recommended(figures: Mapping[str, Any]) -> str:
+    """Return the table of all families at their recommended numbers of evaluations."""
+    lines = ["| family | NFE | " + " | ".join(title for _, title in FIGURES.values())]
+    lines[0] += " | training | chunk p50 |"
+    lines.append("| --- " * (len(FIGURES) + 4) + "|")
+    for family in families():
+        rows = [row for row in figures["rows"] if row["family"] == family.name]
+        here = {row["task"]: row for row in rows if row["recommended"]}
+        if not here:
+            continue
+        cells = [_figure(here.get(task), key) for task, (key, _) in FIGURES.items()]
+        some = next(iter(here.values()))
+        steps = " / ".join(str(here[task]["training_steps"]) for task in FIGURES if task in here)
+        lines.append(
+            f"| [{family.name}](#{family.name}) | {some['nfe']} | {' | '.join(cells)} "
+            f"| {steps} steps | {_latency(here.values())} |"
+        )
+    return "\n".join(lines)
 
 
 def _family(family: Family, figures: Mapping[str, Any] | None) -> str:
@@ -152,10 +177,15 @@ def _figures(name: str, figures: Mapping[str, Any] | None) -> list[str]:
     for nfe in sorted({row["nfe"] for row in rows}):
         here = {row["task"]: row for row in rows if row["nfe"] == nfe}
         cells = [_figure(here.get(task), key) for task, (key, _) in FIGURES.items()]
-        times = [row["chunk_ms"]["median"] for row in here.values() if row.get("chunk_ms")]
-        latency = f"{min(times):.2f} ms" if times else ""
-        lines.append(f"| {nfe} | {' | '.join(cells)} | {latency} |")
+        own = any(row["recommended"] for row in here.values())
+        number = f"**{nfe}**" if own else f"{nfe}"
+        lines.append(f"| {number} | {' | '.join(cells)} | {_latency(here.values())} |")
     return lines
+
+
+def _latency(rows: Iterable[Mapping[str, Any]]) -> str:
+    times = [row["chunk_ms"]["median"] for row in rows if row.get("chunk_ms")]
+    return f"{min(times):.2f} ms" if times else ""
 
 
 def _figure(row: Mapping[str, Any] | None, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Every named family samples a known conditional distribution by ODE, SDE and corrector."""
+"""Every named family samples a known conditional distribution, with its own settings and others."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ def test_ode_sde_and_corrector_samples_match_a_conditional_mixture(family: str) 
                 drawn = walk(table, mixture.denoiser(path), noises)
             distance = energy_distance(drawn, mixture.draw(3000, generator))
             assert distance < 4e-3, (solver, mixture.means.tolist())
+
+
+@pytest.mark.parametrize("family", catalogue.groups()["family"])
+def test_the_recommended_evaluations_are_enough_for_the_exact_denoiser(family: str) -> None:
+    """What is left is the solver's error on the grid of the family's YAML, no network's."""
+    node = assembly.plain(compose("train", [f"family={family}"]).policy)
+    path = build(node["path"])
+    # Reflow's few steps are for the straight paths that it learns, which the mixture has not.
+    sampler = {**node["sampler"], "n_steps": 8} if family == "reflow" else node["sampler"]
+    with torch.no_grad():
+        table = build(sampler).table(path)
+        for seed, mixture in enumerate(CONDITIONS):
+            generator = torch.Generator().manual_seed(5 + seed)
+            shape = (1 + table.n_noises, 3000)
+            noises = torch.randn(shape, generator=generator, dtype=torch.float64)
+            drawn = walk(table, mixture.denoiser(path), noises)
+            assert energy_distance(drawn, mixture.draw(3000, generator)) < 2e-2

@@ -10,6 +10,7 @@ import torch
 
 from kinoise.policy.build import build
 from kinoise.scripts import assembly
+from kinoise.scripts.command import catalogue
 from kinoise.scripts.command.composing import compose
 from kinoise.scripts.reporting.methods_page import SLOTS, families, page, read_figures
 
@@ -50,9 +51,7 @@ def test_the_families_of_the_curricula_are_all_there() -> None:
 def test_a_family_trains_and_samples(name: str) -> None:
     node = assembly.plain(compose("train", [f"family={name}"]).policy)
     if name == "reflow":
-        node["coupling"] = (
-            None  # its teacher is a checkpoint: tests/policy/training/test_couplings.py
-        )
+        node["coupling"] = None  # its teacher is a checkpoint: tests/policy/test_couplings.py
     torch.manual_seed(0)
     policy = build({**node, "obs_shapes": {"state": [5]}, "action_dim": 2})
     obs = {"state": torch.randn(8, 2, 5)}
@@ -77,6 +76,26 @@ def test_a_family_may_be_combined_with_other_choices() -> None:
     assert cfg.policy.sampler.solver == "ddim"
     assert cfg.policy.path._target_.endswith("VPLinear")
     assert cfg.policy.network._target_.endswith("DiT")
+
+
+#: Families of one training, which differ in how they sample alone.
+ONE_TRAINING = (
+    {"ddpm", "ddim", "dpm_solver", "deis", "unipc", "score_sde_vp", "pf_ode_vp"},
+    {"ncsn", "score_sde_ve", "pf_ode_ve"},
+    {"score_sde_sub_vp", "pf_ode_sub_vp"},
+)
+
+
+@pytest.mark.parametrize("names", ONE_TRAINING, ids=sorted)
+def test_families_of_one_training_differ_in_their_sampler_alone(names: set[str]) -> None:
+    trained = [assembly.plain(compose("train", [f"family={name}"]).policy) for name in names]
+    for node in trained:
+        del node["sampler"]
+    assert all(node == trained[0] for node in trained)
+
+
+def test_help_knows_the_grid_that_a_family_chooses() -> None:
+    assert catalogue.slots("family/ddpm")["grid@policy.sampler.grid"] == "log_snr"
 
 
 def test_the_page_names_every_slot_and_family() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from registry import entries, every_path
 
+from kinoise.policy.errors import PolicyError
 from kinoise.policy.paths import EDM, LinearFlow, Path
 from kinoise.policy.training.times import (
     Beta,
@@ -39,6 +40,33 @@ def test_times_lie_between_data_and_noise_and_rise_with_their_quantile(
 def test_per_token_times_differ_within_a_chunk() -> None:
     t = PerToken(Uniform()).sample(32, 8, LinearFlow(), torch.Generator().manual_seed(0))
     assert (t.std(1) > 0).all()
+
+
+def test_a_fraction_of_the_chunks_may_share_one_time_over_their_tokens() -> None:
+    times = PerToken(Uniform(), together=0.25)
+    t = times.sample(32, 8, LinearFlow(), torch.Generator().manual_seed(0))
+    shared = t.std(1) == 0
+    assert shared.sum() == 8
+    # The shared times come from the whole distribution too.
+    assert t[shared][:, 0].min() < 0.3
+    assert t[shared][:, 0].max() > 0.7
+
+
+@every_path
+@pytest.mark.parametrize("times", [Uniform(), LogNormal(0.3, 0.8), PerToken(LogNormal())])
+def test_a_density_is_the_slope_of_the_fraction_below(times: TimeDistribution, path: Path) -> None:
+    u = torch.linspace(0.2, 0.8, 4001, dtype=torch.float64)
+    t = times.quantile(u, path)
+    inside = (t[:-2] > 1e-3) & (t[2:] < 1 - 1e-3)  # a path may end before the distribution does
+    slope = (u[2:] - u[:-2]) / (t[2:] - t[:-2])
+    density = times.density(t[1:-1], path)
+    assert inside.any()
+    torch.testing.assert_close(density[inside], slope[inside], rtol=1e-4, atol=0)
+
+
+def test_times_without_a_density_say_so() -> None:
+    with pytest.raises(PolicyError, match=r"Mode times have no density.*time=uniform"):
+        Mode().density(torch.tensor([0.5]), LinearFlow())
 
 
 def test_times_fill_every_stratum_of_probability() -> None:
