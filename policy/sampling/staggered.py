@@ -50,7 +50,7 @@ def staggered(table: Table, path: Path, horizon: int, delay: float) -> Table:
 def equal_tokens(table: Table, horizon: int) -> Table:
     """Return the same table written with one time a token, `[N, H]`."""
 
-    def repeat(values: Float[Tensor, "*part"]) -> Float[Tensor, "*part {horizon}"]:
+    def repeat(values: Float[Tensor, "*part"]) -> Float[Tensor, "*part H"]:
         return values[..., None].repeat(*[1] * values.ndim, horizon)
 
     return Table(*(repeat(each) for each in (table.t, table.init, table.estimate, table.noise)))
