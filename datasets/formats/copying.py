@@ -105,6 +105,7 @@ def import_data(
             }
         ),
     }
+
     with importer.open(source, keys, allow_missing=allow_missing) as data:
         attributes = _attributes(importer.name, source, data, given)
         columns = _checked_columns(data, derived or {})
@@ -113,6 +114,7 @@ def import_data(
             _copy(data, columns, buffer, destination, progress)
             outside = _outside_limits(buffer)
             unstated = _unstated(buffer.attrs)
+
     return ImportReport(
         path=destination,
         format=importer.name,

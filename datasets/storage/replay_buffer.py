@@ -123,6 +123,7 @@ class ReplayBuffer:
                 zarr_format=3,
                 use_consolidated=False,
             )
+
             buffer = cls(path, group, lock)
             check_consistent(path, buffer.attrs, buffer.episode_ends, buffer._arrays)
             if mode == "a":

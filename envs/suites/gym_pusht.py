@@ -83,6 +83,7 @@ class GymPushT(gym.Env[Obs, NDArray[np.float32]]):
             visualization_width=render_size,
             visualization_height=render_size,
         )
+
         low = 0.0
         high = geometry.WORLD_SIZE
         entries: dict[str, spaces.Space[Any]] = {
