@@ -93,7 +93,9 @@ def test_a_number_outside_lies_a_quarter_of_the_range_beyond() -> None:
 def test_a_frozen_sensor_keeps_its_first_reading_and_a_swapped_one_shows_another_episode() -> None:
     before = episodes()
     frozen = CORRUPTIONS["frozen"][0](before, Scale.from_episodes(before), np.random.default_rng(0))
-    swapped = CORRUPTIONS["swapped"][0](before, Scale.from_episodes(before), np.random.default_rng(0))
+    swapped = CORRUPTIONS["swapped"][0](
+        before, Scale.from_episodes(before), np.random.default_rng(0)
+    )
     for number, (old, still, foreign) in enumerate(zip(before, frozen, swapped, strict=True)):
         (key,) = (key for key in old if not np.array_equal(old[key], still[key]))
         assert (still[key] == old[key][0]).all()
