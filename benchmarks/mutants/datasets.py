@@ -1,0 +1,587 @@
+"""Faults in storage, windows, the loader, the moments and the importers."""
+
+from __future__ import annotations
+
+from .row import Change, Target
+
+WINDOWS = "tests/datasets/test_windows.py"
+LOADER = "tests/datasets/test_loader.py"
+BUFFER = "tests/datasets/storage/test_replay_buffer.py"
+SEEDS = "tests/datasets/storage/test_seeds.py"
+IMPORT = "tests/datasets/formats/test_diffusion_policy.py"
+HOSTILE = "tests/datasets/formats/test_hostile_sources.py"
+
+DATASETS = [
+    Target(
+        "datasets/windows.py",
+        WINDOWS,
+        [
+            Change(
+                "padding before is To",
+                "n_obs_steps - 1 if pad_before is None",
+                "n_obs_steps if pad_before is None",
+            ),
+            Change(
+                "padding after is Ta",
+                "n_action_steps - 1 if pad_after is None",
+                "n_action_steps if pad_after is None",
+            ),
+            Change(
+                "an episode's last window is left out",
+                "counts = np.maximum(ends - begins - horizon + after + before + 1, 0)",
+                "counts = np.maximum(ends - begins - horizon + after + before, 0)",
+            ),
+            Change(
+                "windows reach into the next episode",
+                "last=np.repeat(ends - 1, counts),",
+                "last=np.repeat(ends, counts),",
+            ),
+            Change(
+                "windows start where no padding is",
+                "start=np.repeat(begins - before, counts) + ordinal,",
+                "start=np.repeat(begins, counts) + ordinal,",
+            ),
+            Change(
+                "the mask shows one padded step",
+                "& (steps <= self.last[select, None])",
+                "& (steps <= self.last[select, None] + 1)",
+            ),
+            Change(
+                "repeated actions are masked",
+                'if self.padding == "repeat":',
+                "if False:",
+            ),
+            Change(
+                "an episode that was skipped is not named",
+                "for episode in chosen[counts == 0]",
+                "for episode in chosen[counts < 0]",
+            ),
+            Change(
+                "the split's seed does not count",
+                "np.random.Philox(key=[seed, 0])",
+                "np.random.Philox(key=[0, 0])",
+            ),
+            Change(
+                "validation episodes are trained on",
+                "return np.sort(order[count:]), np.sort(order[:count])",
+                "return np.sort(order), np.sort(order[:count])",
+            ),
+            Change(
+                "the last episodes are those set aside",
+                "np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(n_episodes)",
+                "np.arange(n_episodes)[::-1]",
+            ),
+            Change(
+                "the horizon may be one too short",
+                "if n_obs_steps - 1 + n_action_steps > horizon:",
+                "if n_obs_steps - 1 + n_action_steps > horizon + 1:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/loader.py",
+        LOADER,
+        [
+            Change(
+                "every epoch has the same order",
+                "np.random.Philox(key=[self.seed, epoch])",
+                "np.random.Philox(key=[self.seed, 0])",
+            ),
+            Change(
+                "a loader's seed does not count",
+                "np.random.Philox(key=[self.seed, epoch])",
+                "np.random.Philox(key=[0, epoch])",
+            ),
+            Change(
+                "the rest of an epoch is dropped where it should wrap",
+                'self.batches_per_epoch = whole + (1 if rest and last_batch == "wrap" else 0)',
+                "self.batches_per_epoch = max(1, whole)",
+            ),
+            Change(
+                "observations are those of the window's end",
+                "obs_rows = torch.from_numpy(action_rows[:, : self.windows.n_obs_steps]",
+                "obs_rows = torch.from_numpy(action_rows[:, -self.windows.n_obs_steps :]",
+            ),
+            Change(
+                "the pass over validation windows leaves the rest out",
+                "for begin in range(0, len(self.windows), self.batch_size):",
+                "for begin in range(0, len(self.windows) - self.batch_size + 1, self.batch_size):",
+            ),
+            Change(
+                "the mirror is not applied",
+                "return batch if self.symmetry is None else",
+                "return batch if True else",
+            ),
+            Change(
+                "validation windows are mirrored",
+                'batch_size=size, seed=seed, last_batch="wrap"\n',
+                'batch_size=size, seed=seed, last_batch="wrap", symmetry=train_loader.symmetry\n',
+            ),
+            Change(
+                "the training's episodes are all of them",
+                "        train_episodes=train,\n",
+                "        train_episodes=np.arange(n_used),\n",
+            ),
+            Change(
+                "a batch may take any memory",
+                "if batch_size * window > BATCH_BYTES:",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/memory.py",
+        LOADER,
+        [
+            Change(
+                "numbers that are not finite are loaded",
+                "if not finite.all():",
+                "if False:",
+            ),
+            Change(
+                "pictures with other numbers are cut to bytes",
+                "if not np.array_equal(pixels, rows):",
+                "if False:",
+            ),
+            Change(
+                "every picture is held in memory",
+                "elif math.prod(shape) <= memory_bytes:",
+                "elif True:",
+            ),
+            Change(
+                "each key has the whole memory",
+                "            memory_bytes -= math.prod(shape)\n",
+                "",
+            ),
+            Change(
+                "all steps are loaded though few episodes are asked for",
+                "n_steps = int(buffer.episode_ends[count_episodes(buffer, n_episodes) - 1])",
+                "n_steps = buffer.n_steps",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/moments.py",
+        "tests/datasets/test_moments.py",
+        [
+            Change(
+                "the deviation forgets that means move",
+                "        self.squares += shift**2 * (self.count * len(rows) / total)\n",
+                "",
+            ),
+            Change(
+                "the deviation divides by n - 1",
+                "np.sqrt(self.squares / self.count)",
+                "np.sqrt(self.squares / (self.count - 1))",
+            ),
+            Change(
+                "episodes that were not chosen count",
+                "chosen = range(buffer.n_episodes) if episodes is None else episodes",
+                "chosen = range(buffer.n_episodes)",
+            ),
+            Change(
+                "mirrored values are left out of the moments",
+                "if symmetry is not None and mirrored:",
+                "if False:",
+            ),
+            Change(
+                "the low quantile is the fifth percent",
+                "np.quantile(sample, [0.01, 0.99], axis=0)",
+                "np.quantile(sample, [0.05, 0.99], axis=0)",
+            ),
+            Change(
+                "thinning begins anew in every block",
+                "rows[-self.count % self.stride :: self.stride]",
+                "rows[:: self.stride]",
+            ),
+            Change(
+                "a constant has a deviation",
+                '"std": np.where(constant, 0.0, np.sqrt(self.squares / self.count)),',
+                '"std": np.sqrt(self.squares / self.count),',
+            ),
+        ],
+    ),
+    Target(
+        "datasets/symmetry.py",
+        "tests/datasets/test_symmetry.py",
+        [
+            Change(
+                "the matrix is transposed",
+                "return torch.addmm(offset, flat, matrix.T)",
+                "return torch.addmm(offset, flat, matrix)",
+            ),
+            Change(
+                "the offset has the other sign",
+                "return torch.addmm(offset, flat, matrix.T)",
+                "return torch.addmm(-offset, flat, matrix.T)",
+            ),
+            Change(
+                "every row is mirrored",
+                'generator.random(len(batch["action"])) < 0.5',
+                'generator.random(len(batch["action"])) < 1.0',
+            ),
+            Change(
+                "every batch mirrors the same rows",
+                "(1 << 40) + step",
+                "(1 << 40)",
+            ),
+            Change(
+                "actions are not mirrored with their observations",
+                '"action": mapped("action", batch["action"])',
+                '"action": batch["action"]',
+            ),
+            Change(
+                "the image for the moments forgets its offset",
+                "flat @ matrix.T + offset",
+                "flat @ matrix.T",
+                tests="tests/datasets/test_symmetry.py tests/datasets/test_moments.py",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/store.py",
+        f"{BUFFER} {SEEDS} tests/datasets/storage/test_replacing.py",
+        [
+            Change(
+                "chunks are written in place",
+                '    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")\n',
+                "    temporary = path\n",
+            ),
+            Change(
+                "an interrupted write leaves its file",
+                "        temporary.unlink(missing_ok=True)\n        raise",
+                "        raise",
+            ),
+            Change("writes are not synced", "            os.fsync(file.fileno())\n", ""),
+        ],
+    ),
+    Target(
+        "datasets/storage/replay_buffer.py",
+        f"{BUFFER} {SEEDS}",
+        [
+            Change(
+                "an episode begins one step early",
+                "start = self.episode_ends[episode - 1] if episode else 0",
+                "start = self.episode_ends[episode - 1] - 1 if episode else 0",
+            ),
+            Change(
+                "two writers may meet",
+                'lock = lock_directory(path) if mode == "a" else None',
+                'lock = os.open(path, os.O_RDONLY) if mode == "a" else None',
+            ),
+            Change(
+                "steps beyond the last episode are kept",
+                "if array.shape[0] > self.n_steps:",
+                "if False:",
+            ),
+            Change(
+                "steps and episodes need not add up",
+                "if sum(lengths) != self._staged or min(lengths, default=1) < 1:",
+                "if min(lengths, default=1) < 1:",
+            ),
+            Change(
+                "the ends are written before the seeds",
+                "            self._seeds.stage(len(lengths), seeds)\n"
+                "            extend_at_once(self._ends, new)\n",
+                "            extend_at_once(self._ends, new)\n"
+                "            self._seeds.stage(len(lengths), seeds)\n",
+            ),
+            Change(
+                "a reader may append",
+                "if self._lock is None:",
+                "if False:",
+            ),
+            Change(
+                "damage names the wrong number of whole episodes",
+                'int(np.searchsorted(self.episode_ends, start, side="right"))',
+                'int(np.searchsorted(self.episode_ends, start, side="right")) + 1',
+            ),
+            Change(
+                "blocks leave the last rows out",
+                "for start in range(0, stop, rows):",
+                "for start in range(0, stop - rows + 1, rows):",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/seeds.py",
+        SEEDS,
+        [
+            Change(
+                "the next seed is the count",
+                "return max(self.tried, default=-1) + 1",
+                "return len(self.tried)",
+            ),
+            Change(
+                "a seed may be tried twice",
+                "if seed in self.tried:",
+                "if False:",
+            ),
+            Change(
+                "rejected seeds are not counted",
+                "{*self.of_episodes.tolist(), *self.rejected.tolist()}",
+                "{*self.of_episodes.tolist()}",
+            ),
+            Change(
+                "seeds of episodes that were never committed are read",
+                "known = _read(meta, EPISODE_SEED)[:n_episodes]",
+                "known = _read(meta, EPISODE_SEED)\n"
+                "        self.of_episodes = np.full(max(n_episodes, len(known)), UNKNOWN)",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/validation.py",
+        BUFFER,
+        [
+            Change(
+                "episodes with NaN are taken",
+                'if values.dtype.kind == "f" and not np.isfinite(values).all():',
+                "if False:",
+            ),
+            Change(
+                "another dtype is taken",
+                "given = (values.dtype, values.shape[1:])",
+                "given = (array.dtype, values.shape[1:])",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/directory.py",
+        f"tests/datasets/storage/test_replacing.py {BUFFER}",
+        [
+            Change(
+                "a foreign folder may be replaced",
+                'if not (path / "zarr.json").is_file() or not (path / "meta" / "episode_ends")'
+                '.is_dir():\n        raise DatasetError(f"{path} exists',
+                'if False:\n        raise DatasetError(f"{path} exists',
+            ),
+            Change(
+                "a data set is replaced unasked",
+                "    if not overwrite:",
+                "    if False:",
+            ),
+            Change(
+                "what was replaced stays on the disk",
+                "    sync_directory(path.parent)\n    shutil.rmtree(old, ignore_errors=True)\n",
+                "    sync_directory(path.parent)\n",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/replacing.py",
+        "tests/datasets/storage/test_replacing.py",
+        [
+            Change(
+                "the new data set is written in the old one's place",
+                "    temporary = unfinished(path)\n",
+                "    temporary = path\n",
+            ),
+            Change(
+                "an empty data set replaces a full one",
+                "            if not buffer.n_episodes:",
+                "            if False:",
+            ),
+            Change(
+                "an unfinished data set stays after an error",
+                "        discard(temporary)\n",
+                "",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/layout.py",
+        BUFFER,
+        [
+            Change(
+                "chunks have no checksum",
+                'compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"), '
+                "Crc32cCodec()],",
+                'compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")],',
+            ),
+            Change(
+                "a newer schema is read",
+                "if not isinstance(version, int) or version > SCHEMA_VERSION:",
+                "if False:",
+            ),
+            Change(
+                "a key that is too short is read",
+                "if array.shape[0] < n_steps:",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/storage/attributes.py",
+        BUFFER,
+        [
+            Change(
+                "a rate of zero is taken",
+                "math.isfinite(value) and value > 0",
+                "math.isfinite(value)",
+            ),
+            Change(
+                "low may equal high",
+                "        if not lower < upper:",
+                "        if not lower <= upper:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/formats/zarr2.py",
+        IMPORT,
+        [
+            Change(
+                "a missing chunk is zeros",
+                "            if not self.allow_missing:\n"
+                "                raise self._missing(name)\n"
+                "            return np.full",
+                "            return np.full",
+                equivalent="require_chunks has refused the source before any chunk is read; this "
+                "is the second line, for a chunk that vanishes meanwhile.",
+            ),
+            Change(
+                "columns of Fortran order are taken for rows",
+                'order="F" if self.order == "F" else "C"',
+                'order="C"',
+            ),
+            Change(
+                "reads begin at the chunk's first row",
+                "slab[begin - index * length : end - index * length]",
+                "slab[: end - begin]",
+            ),
+            Change(
+                "chunks of any size are read",
+                "if array.held_bytes > CHUNK_BYTES:",
+                "if False:",
+                tests=HOSTILE,
+            ),
+            Change(
+                "objects are read",
+                'if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:',
+                "if False:",
+                tests=HOSTILE,
+            ),
+        ],
+    ),
+    Target(
+        "datasets/formats/unpacking.py",
+        HOSTILE,
+        [
+            Change(
+                "a chunk may unpack to gigabytes",
+                "return zlib.decompressobj(wbits=47).decompress(content, size + 1)",
+                "return zlib.decompressobj(wbits=47).decompress(content)",
+            ),
+            Change(
+                "blosc's stated size is believed",
+                '    _require(int.from_bytes(content[4:8], "little"), size)\n',
+                "",
+            ),
+            Change(
+                "a wrong length is taken",
+                "    if length != wanted:",
+                "    if length < wanted:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/formats/files.py",
+        HOSTILE,
+        [
+            Change(
+                "links out of the source are followed",
+                "if not path.resolve().is_relative_to(self._real_root):",
+                "if False:",
+            ),
+            Change(
+                "named pipes are opened",
+                "if not stat.S_ISREG(path.stat().st_mode):",
+                "if False:",
+            ),
+            Change(
+                "a zip's entry may have any length",
+                "        if entry.file_size > limit:\n            raise _too_long(where, limit)\n",
+                "",
+            ),
+            Change(
+                "a key may lead elsewhere",
+                'if name.startswith((".", "_")) or',
+                "if",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/formats/copying.py",
+        f"{IMPORT} tests/datasets/formats/test_importer.py",
+        [
+            Change(
+                "a derived key has one column more",
+                "return {name: block[key][:, first:stop]",
+                "return {name: block[key][:, first : stop + 1]",
+            ),
+            Change(
+                "actions outside their limits are not noted",
+                "    if outside:\n",
+                "    if False:\n",
+            ),
+            Change(
+                "limits of another length are taken",
+                "if action[name] is not None and (len(action[name]),) != shape:",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/formats/diffusion_policy.py",
+        IMPORT,
+        [
+            Change(
+                "ends that do not grow are taken",
+                "if not len(ends) or np.any(np.diff(ends, prepend=0) <= 0):",
+                "if not len(ends):",
+            ),
+            Change(
+                "a key that is too short is taken",
+                "    if length < n_steps:",
+                "    if False:",
+            ),
+            Change(
+                "the importer forgets the rows of its last block",
+                "stop = min(start + n_rows, n_steps)",
+                "stop = min(start + n_rows, n_steps - 1)",
+            ),
+        ],
+    ),
+    Target(
+        "datasets/inspection/findings.py",
+        "tests/datasets/inspection/test_inspection.py",
+        [
+            Change(
+                "a reset between episodes is a jump",
+                "    steps[ends[:-1] - 1] = 0\n",
+                "",
+            ),
+            Change(
+                "a step is a jump at twice the usual",
+                "JUMP_FACTOR = 10.0",
+                "JUMP_FACTOR = 2.0",
+            ),
+            Change(
+                "an episode at its end is named for the next",
+                'np.flatnonzero(bad), side="right")',
+                'np.flatnonzero(bad), side="left")',
+            ),
+            Change(
+                "an action beyond its low limit is not seen",
+                '(("low", -1.0), ("high", 1.0))',
+                '(("high", 1.0),)',
+            ),
+            Change(
+                "near-constant is a matter of units",
+                "little = np.maximum(NEAR_CONSTANT_BESIDE_OTHERS * widest, NEAR_CONSTANT * size)",
+                "little = np.full_like(size, 1e-3)",
+            ),
+        ],
+    ),
+]

@@ -1,0 +1,442 @@
+"""Faults in tasks, rollouts, rendering and intervals."""
+
+from __future__ import annotations
+
+from .row import Change, Target
+
+ENVS = [
+    Target(
+        "envs/rollouts/episodes.py",
+        "tests/envs/rollouts",
+        [
+            Change(
+                "success is that of the last step",
+                'self._success |= bool(info["success"])',
+                'self._success = bool(info["success"])',
+            ),
+            Change(
+                "the score is that of the last step",
+                'self._score = max(self._score, float(info["score"]))',
+                'self._score = float(info["score"])',
+            ),
+            Change(
+                "the start is not judged",
+                "        self.obs, info = env.reset(seed=seed)\n        self._judge(info)\n",
+                "        self.obs, info = env.reset(seed=seed)\n",
+            ),
+            Change(
+                "the return is the last reward",
+                "self._return += float(reward)",
+                "self._return = float(reward)",
+            ),
+            Change(
+                "the observation after a step is recorded",
+                "            self._observations.append(self.obs)\n"
+                "            self._actions.append(np.array(action))\n"
+                "\n"
+                "        self.obs, reward, terminated, truncated, info = "
+                "self._env.step(executed)\n",
+                "            self._actions.append(np.array(action))\n"
+                "\n"
+                "        self.obs, reward, terminated, truncated, info = "
+                "self._env.step(executed)\n"
+                "        if self._record.trajectories:\n"
+                "            self._observations.append(self.obs)\n",
+            ),
+            Change(
+                "the disturbed action is recorded",
+                "self._actions.append(np.array(action))",
+                "self._actions.append(np.array(executed))",
+            ),
+            Change(
+                "an episode lasts one step too long",
+                "self.length >= self._max_steps",
+                "self.length > self._max_steps",
+            ),
+            Change(
+                "the last state is not filmed",
+                "if stride == 0 or (self.length % stride and not self.ended):",
+                "if stride == 0 or self.length % stride:",
+            ),
+            Change(
+                "episodes are reset without their seed",
+                "env.reset(seed=seed)",
+                "env.reset(seed=0)",
+            ),
+        ],
+    ),
+    Target(
+        "envs/rollouts/control_loop.py",
+        "tests/envs/rollouts",
+        [
+            Change(
+                "ended episodes are stepped on",
+                "running = [episode for episode in running if not episode.ended]",
+                "running = running if any(not e.ended for e in running) else []",
+            ),
+            Change(
+                "the actor is told another step",
+                "steps = [episode.length for episode in running]",
+                "steps = [episode.length + 1 for episode in running]",
+            ),
+            Change(
+                "a clock that ends does not end the loop",
+                "if not self._clock.wait():",
+                "if self._clock.wait() is None:",
+            ),
+        ],
+    ),
+    Target(
+        "envs/rollouts/perturbation.py",
+        "tests/envs/rollouts/test_rollout.py",
+        [
+            Change(
+                "pushes are the same in every episode",
+                "rng = np.random.default_rng((seed, _STREAM))",
+                "rng = np.random.default_rng(_STREAM)",
+            ),
+            Change(
+                "pushes share the resets' random numbers",
+                "rng = np.random.default_rng((seed, _STREAM))",
+                "rng = np.random.default_rng(seed)",
+            ),
+            Change(
+                "pushes are twice as strong",
+                "rng.normal(0.0, self.scale)",
+                "rng.normal(0.0, 2 * np.asarray(self.scale))",
+            ),
+            Change(
+                "pushes never last their longest",
+                "rng.integers(*self.duration, endpoint=True)",
+                "rng.integers(*self.duration)",
+            ),
+        ],
+    ),
+    Target(
+        "envs/rollouts/rollout.py",
+        "tests/envs/rollouts/test_rollout.py",
+        [
+            Change(
+                "results stand in the order they ended",
+                "return [by_seed[seed] for seed in wanted]",
+                "return list(by_seed.values())",
+            ),
+            Change(
+                "seeds may repeat",
+                "if len(set(wanted)) != len(wanted) or any(seed < 0 for seed in wanted):",
+                "if any(seed < 0 for seed in wanted):",
+            ),
+        ],
+    ),
+    Target(
+        "envs/rollouts/workers.py",
+        "tests/envs/rollouts/test_rollout.py",
+        [
+            Change(
+                "the second worker repeats the first one's seeds",
+                "shares = [list(seeds[index::n_workers])",
+                "shares = [list(seeds[0::n_workers])",
+            ),
+            Change(
+                "an error in a worker is swallowed",
+                "    if isinstance(message, Exception):\n        raise message\n",
+                "    if isinstance(message, Exception):\n        return None\n",
+            ),
+        ],
+    ),
+    Target(
+        "envs/intervals.py",
+        "tests/envs/test_intervals.py",
+        [
+            Change(
+                "the normal quantile has one tail",
+                "inv_cdf((1 + _checked(confidence)) / 2)",
+                "inv_cdf(_checked(confidence))",
+            ),
+            Change(
+                "Wilson's centre is the rate",
+                "centre = (rate + z * z / (2 * n)) / (1 + z * z / n)",
+                "centre = rate",
+            ),
+            Change(
+                "Clopper and Pearson's tail is whole",
+                "tail = error / 2",
+                "tail = error",
+            ),
+            Change(
+                "the mean's interval has one tail",
+                "tail = (1 - _checked(confidence)) / 2",
+                "tail = 1 - _checked(confidence)",
+            ),
+            Change(
+                "the spare weight is nowhere",
+                "upper = np.quantile(weighted + spare * high, 1 - tail)",
+                "upper = np.quantile(weighted, 1 - tail)",
+            ),
+            Change(
+                "McNemar's p has one tail",
+                "p_value = min(1.0, 2 * _binomial_cdf(",
+                "p_value = min(1.0, _binomial_cdf(",
+            ),
+            Change(
+                "the rate's difference spends its error twice",
+                "_clopper_pearson(discordant, n, 0.2 * error)",
+                "_clopper_pearson(discordant, n, error)",
+            ),
+            Change(
+                "the rank of a mean difference is one too far inside",
+                "low, high = (means[rank - 1], means[-rank]) if rank",
+                "low, high = (means[rank], means[-rank - 1]) if rank",
+            ),
+            Change(
+                "the empty subset counts",
+                "members = np.arange(1, 2**n)[:, None]",
+                "members = np.arange(2, 2**n)[:, None]",
+            ),
+            Change(
+                "policies are ranked though the interval holds zero",
+                'better = "A" if difference.low > 0 else',
+                'better = "A" if difference.estimate > 0 else',
+            ),
+        ],
+    ),
+    Target(
+        "envs/task_env.py",
+        "tests/envs/test_task_env.py",
+        [
+            Change(
+                "actions are not clipped",
+                "return values.clip(space.low, space.high)",
+                "return values",
+            ),
+            Change(
+                "a success at the limit is a truncation",
+                "truncated = self._n_steps >= self.max_steps and not outcome.success",
+                "truncated = self._n_steps >= self.max_steps",
+                tests="tests/envs/test_task_env.py tests/envs/test_tasks.py",
+            ),
+            Change(
+                "an episode is one step too long",
+                "truncated = self._n_steps >= self.max_steps and",
+                "truncated = self._n_steps > self.max_steps and",
+            ),
+            Change(
+                "a step is one substep short",
+                "self.physics.step(self.n_substeps)",
+                "self.physics.step(self.n_substeps - 1)",
+            ),
+            Change(
+                "an episode inherits the last one's steps",
+                "        self._n_steps = 0\n        outcome = self.task.evaluate(self.physics)",
+                "        outcome = self.task.evaluate(self.physics)",
+                tests="tests/envs/test_task_env.py tests/envs/test_tasks.py",
+            ),
+        ],
+    ),
+    Target(
+        "envs/physics.py",
+        "tests/envs/test_task_env.py tests/envs/test_tasks.py",
+        [
+            Change(
+                "poses are those before the step",
+                "        mujoco.mj_step(self.model, self.data, n_substeps)\n"
+                "        self._update_poses()\n",
+                "        mujoco.mj_step(self.model, self.data, n_substeps)\n",
+            ),
+            Change(
+                "the state leaves the warm start out",
+                "_STATE = mujoco.mjtState.mjSTATE_INTEGRATION",
+                "_STATE = mujoco.mjtState.mjSTATE_PHYSICS",
+            ),
+            Change(
+                "views are handed out instead of copies",
+                "return np.array(view, dtype=np.float64)",
+                "return np.asarray(view, dtype=np.float64)",
+            ),
+            Change(
+                "a diverged simulation goes on",
+                "if not np.isfinite(self.data.qpos).all():",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "envs/foreign.py",
+        "tests/envs/test_foreign.py",
+        [
+            Change(
+                "a time-out is a success",
+                "success = terminated if self._ends_in_success",
+                "success = True if self._ends_in_success",
+            ),
+            Change(
+                "foreign actions are not clipped",
+                "np.asarray(action).clip(self._low, self._high)",
+                "np.asarray(action)",
+            ),
+            Change(
+                "foreign observations are not copied",
+                "np.array(value, _single(value.dtype))",
+                "np.asarray(value, _single(value.dtype))",
+            ),
+        ],
+    ),
+    Target(
+        "envs/tasks/push_t/geometry.py",
+        "tests/envs/tasks/test_push_t_geometry.py",
+        [
+            Change(
+                "the goal is half covered", "SUCCESS_COVERAGE = 0.95", "SUCCESS_COVERAGE = 0.90"
+            ),
+            Change(
+                "the stem is a unit too short",
+                "BLOCK_SCALE / 2, 4 * BLOCK_SCALE)",
+                "BLOCK_SCALE / 2, 3.9 * BLOCK_SCALE)",
+            ),
+            Change(
+                "points are turned the other way",
+                "return np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)",
+                "return np.stack([cos * x - sin * y, cos * y + sin * x], axis=-1)",
+            ),
+            Change(
+                "a score may exceed one",
+                "return np.minimum(1.0, np.asarray(coverage, dtype=np.float64) / SUCCESS_COVERAGE)",
+                "return np.asarray(coverage, dtype=np.float64) / SUCCESS_COVERAGE",
+            ),
+            Change(
+                "the bar is always nearer",
+                "return np.where(bar_is_nearer[..., None], on_bar, on_stem)",
+                "return on_bar",
+            ),
+        ],
+    ),
+    Target(
+        "envs/tasks/push_t/symmetry.py",
+        "tests/envs/tasks/test_push_t_symmetry.py",
+        [
+            Change(
+                "the mirror stands the other way",
+                "reflection = np.array([[0.0, -1.0], [-1.0, 0.0]])",
+                "reflection = np.array([[0.0, 1.0], [1.0, 0.0]])",
+            ),
+            Change(
+                "keypoints are mirrored without being exchanged",
+                "here * [-1.0, 1.0, 1.0]",
+                "here * [1.0, 1.0, 1.0]",
+            ),
+        ],
+    ),
+    Target(
+        "envs/tasks/push_t/task.py",
+        "tests/envs/tasks/test_push_t.py",
+        [
+            Change(
+                "the block's angle turns with y down",
+                "-block_angle % (2 * np.pi)",
+                "block_angle % (2 * np.pi)",
+            ),
+            Change(
+                "a start may touch the block",
+                "> geometry.PUSHER_RADIUS + START_CLEARANCE:",
+                "> 0:",
+            ),
+            Change(
+                "y points up",
+                "geometry.WORLD_SIZE - y / METRES_PER_PIXEL",
+                "y / METRES_PER_PIXEL",
+            ),
+            Change(
+                "the block starts with the speed it had",
+                "    physics.data.qvel[:] = 0.0\n",
+                "",
+            ),
+        ],
+    ),
+    Target(
+        "envs/tasks/push_t/tracking.py",
+        "tests/envs/tasks/test_push_t_expert.py::test_the_tracker_brings_the_pusher_onto_every_"
+        "planned_position tests/envs/tasks/test_push_t_expert.py::test_glides_respect_speed_and_"
+        "acceleration_and_end_at_the_last_corner",
+        [
+            Change("the tracker's gain is 90", "_K_P = 100.0", "_K_P = 90.0"),
+            Change(
+                "glides exceed their speed",
+                "top = min(speed, float(np.sqrt(length * acceleration)))",
+                "top = float(np.sqrt(length * acceleration))",
+            ),
+        ],
+    ),
+    Target(
+        "envs/tasks/pick_place/task.py",
+        "tests/envs/tasks/test_pick_place.py",
+        [
+            Change(
+                "a cube that was pushed is placed",
+                "if at_goal and at_rest and lifted and not any(touching):",
+                "if at_goal and at_rest and not any(touching):",
+            ),
+            Change(
+                "a cube that is held is placed",
+                "if at_goal and at_rest and lifted and not any(touching):",
+                "if at_goal and at_rest and lifted:",
+            ),
+            Change(
+                "a moving cube is placed",
+                "if at_goal and at_rest and lifted and not any(touching):",
+                "if at_goal and lifted and not any(touching):",
+            ),
+            Change(
+                "a lift needs no grasp",
+                "if height > LIFT_HEIGHT and all(_touching(physics)):",
+                "if height > LIFT_HEIGHT:",
+            ),
+            Change(
+                "cube and goal may start together",
+                "if np.linalg.norm(cube - goal) >= MIN_DISTANCE:",
+                "if True:",
+            ),
+            Change(
+                "the cube's turn is seen without its symmetry",
+                'cube_yaw = 4 * yaw_of(physics.body_rotation("cube"))',
+                'cube_yaw = yaw_of(physics.body_rotation("cube"))',
+            ),
+            Change(
+                "joints may jump",
+                "step *= min(1.0, MAX_JOINT_STEP / (np.abs(step).max() + 1e-12))",
+                "pass",
+            ),
+        ],
+    ),
+    Target(
+        "envs/inverse_kinematics.py",
+        "tests/envs/tasks/test_pick_place.py::test_inverse_kinematics_reaches_the_workspace",
+        [
+            Change(
+                "joints leave their range",
+                "            joints.clip(self._low, self._high, out=joints)\n",
+                "",
+            ),
+        ],
+    ),
+    Target(
+        "envs/rendering/raycast.py",
+        "tests/envs/rendering/test_rendering.py",
+        [
+            Change(
+                "shadows brighten",
+                "lit *= self._lit(data, points, towards)",
+                "lit *= 2.0 - self._lit(data, points, towards)",
+            ),
+            Change(
+                "pixels are seen at their corners",
+                "x = (np.arange(width) + 0.5 - width / 2)",
+                "x = (np.arange(width) - width / 2)",
+            ),
+            Change(
+                "the sky hangs upside down",
+                "return np.asarray(faces[[3, 2]])",
+                "return np.asarray(faces[[2, 3]])",
+            ),
+        ],
+    ),
+]
