@@ -7,7 +7,7 @@ from .row import Change, Target
 ENVS = [
     Target(
         "envs/rollouts/episodes.py",
-        "tests/envs/rollouts",
+        "tests/envs/rollouts/test_control_loop.py tests/envs/rollouts/test_episodes.py",
         [
             Change(
                 "success is that of the last step",
@@ -67,7 +67,7 @@ ENVS = [
     ),
     Target(
         "envs/rollouts/control_loop.py",
-        "tests/envs/rollouts",
+        "tests/envs/rollouts/test_control_loop.py tests/envs/rollouts/test_episodes.py",
         [
             Change(
                 "ended episodes are stepped on",
@@ -88,7 +88,8 @@ ENVS = [
     ),
     Target(
         "envs/rollouts/perturbation.py",
-        "tests/envs/rollouts/test_rollout.py",
+        "tests/envs/rollouts/test_episodes.py "
+        "tests/envs/rollouts/test_rollout.py::test_pushes_depend_on_seed_and_step_alone",
         [
             Change(
                 "pushes are the same in every episode",
@@ -114,7 +115,9 @@ ENVS = [
     ),
     Target(
         "envs/rollouts/rollout.py",
-        "tests/envs/rollouts/test_rollout.py",
+        "tests/envs/rollouts/test_rollout.py::test_a_wrong_call_is_named "
+        "tests/envs/rollouts/test_rollout.py"
+        "::test_results_do_not_depend_on_the_number_of_environments",
         [
             Change(
                 "results stand in the order they ended",
@@ -130,7 +133,8 @@ ENVS = [
     ),
     Target(
         "envs/rollouts/workers.py",
-        "tests/envs/rollouts/test_rollout.py",
+        "tests/envs/rollouts/test_rollout.py::test_results_do_not_depend_on_the_number_of_workers "
+        "tests/envs/rollouts/test_rollout.py::test_an_error_in_a_worker_reaches_the_caller",
         [
             Change(
                 "the second worker repeats the first one's seeds",

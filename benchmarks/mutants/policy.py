@@ -7,7 +7,7 @@ from .row import Change, Target
 POLICY = [
     Target(
         "policy/diffusion_policy.py",
-        "tests/policy/test_diffusion_policy.py",
+        "tests/policy/test_wiring.py",
         [
             Change(
                 "dropout hides every observation",
@@ -38,13 +38,13 @@ POLICY = [
                 "the bounds of the data are taken for -1 and 1",
                 "if bool((low == -1).all()) and bool((high == 1).all()):",
                 "if True:",
-                tests="tests/policy/test_normalizer.py tests/policy/test_diffusion_policy.py",
+                tests="tests/policy/test_wiring.py",
             ),
             Change(
                 "a data range is clipped about zero",
                 "middle = (low + high) / 2",
                 "middle = 0 * (low + high)",
-                tests="tests/policy/test_normalizer.py tests/policy/test_diffusion_policy.py",
+                tests="tests/policy/test_wiring.py",
             ),
             Change(
                 "the executed part begins at index To",
@@ -129,7 +129,8 @@ POLICY = [
                 "the blind estimate sees the observation",
                 "nothing = self.no_obs.expand_as(encoded)",
                 "nothing = encoded",
-                tests="tests/policy/guidance tests/policy/test_diffusion_policy.py",
+                tests="tests/policy/test_diffusion_policy.py"
+                "::test_without_an_observation_the_estimate_ignores_it",
             ),
             Change(
                 "the weight of a learned loss is no module of the policy",
@@ -147,7 +148,7 @@ POLICY = [
     ),
     Target(
         "policy/denoiser.py",
-        "tests/policy/test_diffusion_policy.py",
+        "tests/policy/test_denoiser.py",
         [
             Change(
                 "c_in left out in training",
@@ -163,19 +164,16 @@ POLICY = [
                 "the base is not added in training",
                 "seen = x if base is None else x + self.path.beta(at).to(x) * base",
                 "seen = x",
-                tests="tests/policy/paths/test_previous.py tests/policy/test_diffusion_policy.py",
             ),
             Change(
                 "the base is not added in sampling",
                 "seen = x if base is None else x + self._betas[k] * base",
                 "seen = x",
-                tests="tests/policy/paths/test_previous.py",
             ),
             Change(
                 "the base is added to the state that the estimate is read from",
                 "return self.level(at).sample(x, self.predict(seen, times, condition, r))",
                 "return self.level(at).sample(seen, self.predict(seen, times, condition, r))",
-                tests="tests/policy/paths/test_previous.py tests/policy/test_diffusion_policy.py",
             ),
             Change(
                 "a table's rows take their times in reverse",

@@ -24,6 +24,9 @@ BESIDE = ("tests", "benchmarks", "pyproject.toml")
 
 #: Imported once, before any fork. mujoco is left out: `kinoise.envs` chooses its back end first.
 HEAVY = (
+    "diffusers.schedulers.scheduling_ddim",
+    "diffusers.schedulers.scheduling_dpmsolver_multistep",
+    "diffusers.schedulers.scheduling_flow_match_euler_discrete",
     "diffusers.training_utils",
     "gymnasium",
     "hypothesis",
