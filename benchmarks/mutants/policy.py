@@ -330,7 +330,8 @@ POLICY = [
     ),
     Target(
         "policy/checkpoints/loading.py",
-        "tests/policy/checkpoints/test_folder.py tests/policy/checkpoints/test_hostile.py",
+        "tests/policy/checkpoints/test_folder.py tests/policy/checkpoints/test_hostile.py"
+        "::test_a_hostile_folder_is_refused_in_one_line_and_runs_nothing",
         [
             Change(
                 "load_policy without eval()",
@@ -357,7 +358,8 @@ POLICY = [
     ),
     Target(
         "policy/checkpoints/reading.py",
-        "tests/policy/checkpoints/test_hostile.py",
+        "tests/policy/checkpoints/test_hostile.py"
+        "::test_a_hostile_folder_is_refused_in_one_line_and_runs_nothing",
         [
             Change(
                 "a table may look ahead",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .row import Change, Target
 
 SOLVERS = "tests/policy/sampling/test_solvers.py"
+NOISE = "tests/policy/sampling/test_noise_of_solvers.py"
 SCHEDULERS = "tests/policy/sampling/test_schedulers.py"
 
 SAMPLING = [
@@ -128,7 +129,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/table.py",
-        "tests/policy/sampling/test_tables.py",
+        f"tests/policy/sampling/test_tables.py {NOISE}",
         [
             Change(
                 "a rebased table with unscaled noise",
@@ -136,8 +137,7 @@ SAMPLING = [
                 "self.noise * scale",
                 "init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, "
                 "self.noise",
-                tests="tests/policy/sampling/test_samplers.py tests/policy/sampling/test_tables.py "
-                f"{SOLVERS}",
+                tests=NOISE,
             ),
             Change(
                 "a rebased table with unscaled estimates",
@@ -197,7 +197,8 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/sampler.py",
-        "tests/policy/sampling/test_samplers.py tests/policy/test_diffusion_policy.py",
+        "tests/policy/sampling/test_samplers.py tests/policy/test_diffusion_policy.py"
+        "::test_a_grid_on_which_a_solver_magnifies_every_error_is_refused",
         [
             Change(
                 "a foreign path begins beyond the trained noise",
@@ -214,7 +215,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/noise.py",
-        "tests/policy/test_diffusion_policy.py",
+        "tests/policy/test_diffusion_policy.py::test_a_row_is_the_same_alone_and_in_a_batch",
         [
             Change(
                 "every row draws from the first generator",
@@ -251,7 +252,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/sde.py",
-        SOLVERS,
+        f"{NOISE} {SOLVERS}",
         [
             Change(
                 "Langevin noise x .97",
@@ -287,7 +288,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/exponential.py",
-        SOLVERS,
+        f"{NOISE} {SOLVERS}",
         [
             Change(
                 "the exponential SDE's noise x .97",
@@ -319,7 +320,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/jumps.py",
-        SOLVERS,
+        f"{NOISE} {SOLVERS}",
         [
             Change(
                 "consistency re-noises with the noise it had",
@@ -334,7 +335,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/levels.py",
-        SOLVERS,
+        f"{NOISE} {SOLVERS}",
         [
             Change(
                 "a chain starts with unit noise",

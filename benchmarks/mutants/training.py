@@ -6,26 +6,27 @@ from .row import Change, Target
 
 TRAINER = "tests/policy/training/test_trainer.py"
 SAFETY = "tests/policy/training/test_safety.py"
-RESUMED = f"{TRAINER}::test_a_resumed_training_is_bitwise_the_uninterrupted_one"
+RESUMED = f"{TRAINER}::test_a_resumed_training_is_bitwise_the_uninterrupted_one[residual_mlp-40]"
+STEPS = "tests/policy/training/test_steps.py"
+NOISE = "tests/policy/training/test_noise_of_training.py"
+OBJECTIVES = "tests/policy/training/test_objectives.py"
 
 TRAINING = [
     Target(
         "policy/training/objectives/objective.py",
-        "tests/policy/training/test_objectives.py",
+        NOISE,
         [
             Change(
                 "the same noise at every training step",
                 "noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype)",
                 "noise = torch.randn(sample.shape, generator=torch.Generator().manual_seed(0), "
                 "dtype=sample.dtype)",
-                tests=f"tests/policy/training/test_objectives.py {TRAINER}",
             ),
             Change(
                 "the same noise for every row",
                 "noise = torch.randn(sample.shape, generator=generator, dtype=sample.dtype)",
                 "noise = torch.randn(sample[:1].shape, generator=generator, "
                 "dtype=sample.dtype).expand(sample.shape)",
-                tests=f"tests/policy/training/test_objectives.py {TRAINER}",
             ),
             Change(
                 "a coupling's noise is not taken",
@@ -46,12 +47,13 @@ TRAINING = [
                 "the known base is left out of the state",
                 "return level.noised(self.sample, self.noise) + self.shift",
                 "return level.noised(self.sample, self.noise)",
+                tests=f"{OBJECTIVES}::test_a_known_base_moves_the_state_and_not_the_target",
             ),
         ],
     ),
     Target(
         "policy/training/objectives/denoising.py",
-        "tests/policy/training/test_objectives.py",
+        NOISE,
         [
             Change(
                 "the loss's weight counts in the target's units",
@@ -62,18 +64,18 @@ TRAINING = [
                 "a learned weight is not penalised",
                 "* per_target + self.weight.penalty(path, t)",
                 "* per_target",
-                tests=f"tests/policy/training/test_objectives.py {TRAINER}"
-                "::test_a_learned_weight_is_trained_with_the_network",
             ),
             Change(
                 "times may come before the path's earliest",
                 "noised = noised.at(noised.t.clamp(min=path.earliest))",
                 "pass",
+                tests=f"{OBJECTIVES}::test_the_loss_is_finite_even_where_the_path_has_no_noise",
             ),
             Change(
                 "the network is told another time than its input has",
                 "prediction = denoiser.predict(x, noised.t, batch.condition)",
                 "prediction = denoiser.predict(x, 0.9 * noised.t, batch.condition)",
+                tests=NOISE,
             ),
             Change(
                 "padding counts in the loss",
@@ -84,7 +86,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/objectives/variational_bound.py",
-        "tests/policy/training/test_objectives.py",
+        NOISE,
         [
             Change(
                 "the bound ignores the mask",
@@ -120,12 +122,14 @@ TRAINING = [
                 "gamma learns from the mean of the bound",
                 "            path.reduce_variance(error.mean((1, 2), keepdim=True))",
                 "            pass",
+                tests=f"{OBJECTIVES}::test_gamma_learns_to_reduce_the_variance_of_the_bound_and_not_its_mean",
             ),
         ],
     ),
     Target(
         "policy/training/objectives/score_matching.py",
-        "tests/policy/training/test_objectives.py",
+        f"{OBJECTIVES}::test_sliced_and_denoising_score_matching_agree_on_where_the_minimum_is "
+        f"{OBJECTIVES}::test_sliced_score_matching_refuses_to_leave_padding_out",
         [
             Change(
                 "the slope of the score counts half",
@@ -141,7 +145,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/times.py",
-        "tests/policy/training/test_times.py",
+        f"tests/policy/training/test_times.py {NOISE}",
         [
             Change("times may round to one", "BELOW_ONE = 1 - 2.0**-24", "BELOW_ONE = 1.0"),
             Change(
@@ -183,7 +187,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/weights.py",
-        "tests/policy/training/test_weights.py",
+        f"tests/policy/training/test_weights.py {NOISE}",
         [
             Change(
                 "sigmoid's bias has the other sign",
@@ -199,8 +203,6 @@ TRAINING = [
                 "the SNR weight is its root",
                 "return torch.exp(2 * path.log_snr(t)).clamp(max=self.maximum)",
                 "return torch.exp(path.log_snr(t)).clamp(max=self.maximum)",
-                tests="tests/policy/training/test_weights.py "
-                "tests/policy/training/test_objectives.py",
             ),
             Change(
                 "EDM's weight takes sigma_data for one",
@@ -224,8 +226,6 @@ TRAINING = [
                 "        return path.snr_fall(t)",
                 "    def weight(self, path: Path, t: Tensor) -> Tensor:\n"
                 "        return path.snr_fall(t)",
-                tests="tests/policy/training/test_weights.py "
-                "tests/policy/training/test_objectives.py",
             ),
         ],
     ),
@@ -267,7 +267,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/trainer.py",
-        TRAINER,
+        STEPS,
         [
             Change("EMA without warm-up", "use_ema_warmup=True", "use_ema_warmup=False"),
             Change("EMA's decay is halved", "decay=ema_decay,", "decay=ema_decay / 2,"),
@@ -288,7 +288,7 @@ TRAINING = [
                 "the best merit is forgotten by a resume",
                 'self.best = float(metrics.get("best", -math.inf))',
                 "pass",
-                tests=f"{TRAINER} {SAFETY}",
+                tests=STEPS,
             ),
             Change(
                 "the raw weights are stored",
@@ -299,8 +299,7 @@ TRAINING = [
                 "training goes on with the average",
                 "                    parameter.copy_(raw)\n",
                 "                    pass\n",
-                tests=f"{TRAINER} {SAFETY}::test_validation_disturbs_neither_the_training"
-                "_nor_itself",
+                tests=STEPS,
             ),
             Change(
                 "every step has the same seed",
@@ -352,65 +351,67 @@ TRAINING = [
                 "the best is the latest",
                 "better = merit >= self.best",
                 "better = True",
+                tests=f"{TRAINER}::test_the_best_checkpoint_by_success_is_kept_beside_the_last {STEPS}",
             ),
             Change(
                 "the best is the worst",
                 "merit = MERITS[by] * metrics[by]",
                 "merit = -MERITS[by] * metrics[by]",
-                tests=f"{TRAINER} {SAFETY}",
+                tests=f"{TRAINER}::test_the_best_checkpoint_by_success_is_kept_beside_the_last",
             ),
             Change(
                 "a small action error is worse",
                 '"action_error": -1,',
                 '"action_error": 1,',
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_held_out_episodes_are_scored_and_choose_the_best_where_nothing_else_does",
             ),
             Change(
                 "the best checkpoint is pruned",
                 'for name in ("best", "last")}',
                 'for name in ("last",)}',
+                tests=f"{TRAINER}::test_the_best_checkpoint_by_success_is_kept_beside_the_last",
             ),
             Change(
                 "a gradient that is no number is applied",
                 "if bool(norm.isfinite()):",
                 "if True:",
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_one_batch_that_is_no_number_costs_one_step",
             ),
             Change(
                 "a training that is lost goes on",
                 "if self.skipped >= HOPELESS:",
                 "if False:",
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_a_training_that_is_lost_says_so_and_keeps_its_last_good_checkpoint",
             ),
             Change(
                 "weights that are no numbers are stored",
                 "        if spoilt:",
                 "        if False:",
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_weights_that_are_no_numbers_never_become_the_last_checkpoint",
             ),
             Change(
                 "a run is not locked",
                 "            run_lock(self.folder),\n",
                 "",
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_two_trainings_never_write_to_one_run",
             ),
             Change(
                 "other settings are resumed in silence",
                 "if changed and not allow_changes:",
                 "if False:",
-                tests=SAFETY,
+                tests=f"{SAFETY}::test_resuming_with_other_settings_says_what_differs",
             ),
             Change(
                 "checkpoints are stored in training mode",
                 "        self.policy.eval()\n",
                 "",
-                tests=f"{TRAINER} {SAFETY}",
+                tests=STEPS,
             ),
         ],
     ),
     Target(
         "policy/training/lock.py",
-        SAFETY,
+        f"{SAFETY}::test_two_trainings_never_write_to_one_run",
         [
             Change(
                 "the lock may be shared",
@@ -421,7 +422,8 @@ TRAINING = [
     ),
     Target(
         "policy/training/interrupt.py",
-        SAFETY,
+        f"{SAFETY}::test_every_signal_to_stop_leaves_a_checkpoint_to_resume_from "
+        f"{SAFETY}::test_an_interrupt_ends_the_scoring_at_once_and_keeps_the_checkpoint",
         [
             Change(
                 "a hang-up ends the process",
@@ -437,7 +439,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/resuming.py",
-        f"{RESUMED} {SAFETY}",
+        f"{RESUMED} {SAFETY}::test_resuming_with_other_settings_says_what_differs",
         [
             Change(
                 "the second moments are not resumed",
@@ -458,7 +460,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/log.py",
-        TRAINER,
+        f"{TRAINER}::test_the_log_survives_a_torn_last_line_and_drops_what_a_resume_repeats",
         [
             Change(
                 "a resumed log repeats its steps",
@@ -474,7 +476,7 @@ TRAINING = [
     ),
     Target(
         "policy/training/validation.py",
-        SAFETY,
+        "tests/policy/training/test_validation.py",
         [
             Change(
                 "padded actions count in the error",

@@ -48,7 +48,7 @@ def test_no_mutant_stands_twice_in_the_table(rows: list[Any]) -> None:
 def test_the_tests_of_every_mutant_exist(rows: list[Any]) -> None:
     for path, _, name in {test.partition("::") for row in rows for test in row.tests}:
         assert (ROOT / path).exists()
-        assert not name or f"def {name}(" in (ROOT / path).read_text()
+        assert not name or f"def {name.partition('[')[0]}(" in (ROOT / path).read_text()
 
 
 def test_there_are_at_least_a_hundred_and_twenty_mutants_in_three_rooms(rows: list[Any]) -> None:
