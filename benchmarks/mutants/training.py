@@ -351,7 +351,7 @@ TRAINING = [
                 "the best is the latest",
                 "better = merit >= self.best",
                 "better = True",
-                tests=f"{TRAINER}::test_the_best_checkpoint_by_success_is_kept_beside_the_last {STEPS}",
+                tests=f"{TRAINER}::test_the_best_checkpoint_by_success_is_kept_beside_the_last",
             ),
             Change(
                 "the best is the worst",

@@ -154,11 +154,12 @@ def _in_child(folder: Path, report: Path, arguments: Sequence[str]) -> None:
         os.chdir(folder)
         os.environ["PYTHONPATH"] = str(folder)  # for the processes that tests start
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # hydra's alone takes a second
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
         pytest = importlib.import_module("pytest")
-        options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:randomly"]
+        options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
         code = int(pytest.main([*options, *arguments], plugins=[_Failures(report)]))
         sys.stdout.flush()
     finally:
