@@ -111,6 +111,7 @@ DATASETS = [
                 "the mirror is not applied",
                 "return batch if self.symmetry is None else",
                 "return batch if True else",
+                tests="tests/datasets/test_symmetry.py",
             ),
             Change(
                 "validation windows are mirrored",
@@ -240,7 +241,7 @@ DATASETS = [
     ),
     Target(
         "datasets/storage/store.py",
-        f"{BUFFER} {SEEDS} tests/datasets/storage/test_replacing.py",
+        "tests/datasets/storage/test_store.py",
         [
             Change(
                 "chunks are written in place",

@@ -80,13 +80,11 @@ POLICY = [
                 "training knows no base",
                 "base=training_base(sample, self.n_action_steps) if self.path.has_base else None,",
                 "base=None,",
-                tests="tests/policy/paths/test_previous.py",
             ),
             Change(
                 "the previous chunk is not normalised",
                 'chunk = self.normalizer.normalize("action", previous.to(noises.device))',
                 "chunk = previous.to(noises.device)",
-                tests="tests/policy/paths/test_previous.py",
             ),
             Change(
                 "cached rows outlive loaded weights",
@@ -264,7 +262,7 @@ POLICY = [
     ),
     Target(
         "policy/checkpoints/atomic.py",
-        "tests/policy/checkpoints/test_folder.py tests/policy/training/test_safety.py"
+        "tests/policy/checkpoints/test_atomic.py tests/policy/training/test_safety.py"
         "::test_a_kill_at_any_moment_of_saving_leaves_a_checkpoint",
         [
             Change(

@@ -18,7 +18,8 @@ from kinoise.policy.diffusion_policy import DiffusionPolicy
 from kinoise.policy.encoders import StateEncoder
 from kinoise.policy.errors import PolicyError
 from kinoise.policy.networks import Backbone
-from kinoise.policy.paths import LinearFlow
+from kinoise.policy.paths import Interpolant, LinearFlow
+from kinoise.policy.paths.previous import training_base
 from kinoise.policy.sampling.sampler import Sampler
 from kinoise.policy.training.objectives import Denoising, Objective, TrainingBatch
 from kinoise.policy.training.times import Uniform
@@ -51,6 +52,7 @@ class Knows(Backbone):
     def __init__(self, chunk: Tensor) -> None:
         super().__init__()
         self.chunk = nn.Parameter(chunk)
+        self.shown: list[Tensor] = []
 
     def times(self, t: Tensor) -> Tensor:
         return t
@@ -59,6 +61,7 @@ class Knows(Backbone):
         return cond
 
     def denoise(self, x: Tensor, times: Tensor, condition: Tensor) -> Tensor:
+        self.shown.append(x.clone())
         return self.chunk.expand_as(x)
 
 
@@ -220,3 +223,28 @@ def test_a_clamp_follows_new_statistics() -> None:
     statistics["action"]["max"] = torch.full((2,), 9.0)
     policy.fit_normalizer(statistics)
     assert policy.sample(tiny.batch(0, 1)["obs"]).max() == pytest.approx(9.0)
+
+
+def test_training_with_a_base_is_shown_what_is_left_of_the_previous_chunk() -> None:
+    policy = tiny.policy(path={"_target_": "kinoise.policy.paths.Interpolant", "has_base": True})
+    batch = tiny.batch(0, 64)
+    torch.manual_seed(0)
+    base = handed_to_the_objective(policy, batch).base
+    torch.manual_seed(0)
+    expected = training_base((batch["action"] - 1) / 3, 4)
+    assert base is not None
+    torch.testing.assert_close(base, expected)
+
+
+def test_the_previous_chunk_is_the_base_in_normalised_units() -> None:
+    policy = knowing(RAMP, path=Interpolant(has_base=True), sampler=Sampler("ddim", 2))
+    obs = tiny.batch(0, 1)["obs"]
+    previous = 3 * torch.arange(8.0)[None, :, None].repeat(1, 1, 2) + 1
+    shown = []
+    for given in (None, previous):
+        policy.network.shown.clear()
+        policy.sample(obs, torch.Generator().manual_seed(0), previous=given)
+        shown.append(policy.network.shown[0])
+    # At the noise, t = 1, the base counts once: actions 4 to 7, the last one held.
+    base = torch.tensor([4.0, 5, 6, 7, 7, 7, 7, 7])[None, :, None].expand(1, 8, 2)
+    torch.testing.assert_close(shown[1] - shown[0], base)
