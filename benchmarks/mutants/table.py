@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from .datasets import DATASETS
 from .envs import ENVS
+from .formats import FORMATS
+from .guidance import GUIDANCE
+from .objectives import OBJECTIVES_ROWS
 from .policy import POLICY
 from .row import Row
+from .running import RUNNING
 from .sampling import SAMPLING
+from .tasks import TASKS
 from .training import TRAINING
 
-ROWS: list[Row] = [
-    row
-    for room in (POLICY, TRAINING, SAMPLING, ENVS, DATASETS)
-    for target in room
-    for row in target.rows()
-]
+ROOMS = (
+    POLICY,
+    RUNNING,
+    GUIDANCE,
+    OBJECTIVES_ROWS,
+    TRAINING,
+    SAMPLING,
+    ENVS,
+    TASKS,
+    DATASETS,
+    FORMATS,
+)
+
+ROWS: list[Row] = [row for room in ROOMS for target in room for row in target.rows()]

@@ -248,3 +248,11 @@ def test_the_previous_chunk_is_the_base_in_normalised_units() -> None:
     # At the noise, t = 1, the base counts once: actions 4 to 7, the last one held.
     base = torch.tensor([4.0, 5, 6, 7, 7, 7, 7, 7])[None, :, None].expand(1, 8, 2)
     torch.testing.assert_close(shown[1] - shown[0], base)
+
+
+def test_a_key_is_normalised_in_the_mode_that_is_asked_for() -> None:
+    policy = tiny.policy(normalization={"action": "standard"})
+    batch = tiny.batch(0)
+    given = handed_to_the_objective(policy, batch)
+    # Mean 1 and deviation 2.
+    torch.testing.assert_close(given.sample, (batch["action"] - 1) / 2)
