@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from .row import Change, Target
 
-WINDOWS = "tests/datasets/test_windows.py"
-LOADER = "tests/datasets/test_loader.py"
-BUFFER = "tests/datasets/storage/test_replay_buffer.py"
-SEEDS = "tests/datasets/storage/test_seeds.py"
 IMPORT = "tests/datasets/formats/test_diffusion_policy.py"
 HOSTILE = "tests/datasets/formats/test_hostile_sources.py"
 FORMATS = [

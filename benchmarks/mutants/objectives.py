@@ -5,9 +5,6 @@ from __future__ import annotations
 from .row import Change, Target
 
 TRAINER = "tests/policy/training/test_trainer.py"
-SAFETY = "tests/policy/training/test_safety.py"
-RESUMED = f"{TRAINER}::test_a_resumed_training_is_bitwise_the_uninterrupted_one[residual_mlp-40]"
-STEPS = "tests/policy/training/test_steps.py"
 NOISE = "tests/policy/training/test_noise_of_training.py"
 OBJECTIVES = "tests/policy/training/test_objectives.py"
 OBJECTIVES_ROWS = [

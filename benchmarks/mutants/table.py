@@ -11,6 +11,7 @@ from .policy import POLICY
 from .row import Row
 from .running import RUNNING
 from .sampling import SAMPLING
+from .storage import STORAGE
 from .tasks import TASKS
 from .training import TRAINING
 
@@ -24,6 +25,7 @@ ROOMS = (
     ENVS,
     TASKS,
     DATASETS,
+    STORAGE,
     FORMATS,
 )
 

@@ -8,8 +8,6 @@ TRAINER = "tests/policy/training/test_trainer.py"
 SAFETY = "tests/policy/training/test_safety.py"
 RESUMED = f"{TRAINER}::test_a_resumed_training_is_bitwise_the_uninterrupted_one[residual_mlp-40]"
 STEPS = "tests/policy/training/test_steps.py"
-NOISE = "tests/policy/training/test_noise_of_training.py"
-OBJECTIVES = "tests/policy/training/test_objectives.py"
 TRAINING = [
     Target(
         "policy/training/trainer.py",
