@@ -7,8 +7,7 @@ from .row import Change, Target
 RUNNING = [
     Target(
         "policy/checkpoints/atomic.py",
-        "tests/policy/checkpoints/test_atomic.py tests/policy/training/test_safety.py"
-        "::test_a_kill_at_any_moment_of_saving_leaves_a_checkpoint",
+        "tests/policy/checkpoints/test_atomic.py",
         [
             Change(
                 "a checkpoint is written in place",
@@ -32,7 +31,8 @@ RUNNING = [
     ),
     Target(
         "policy/checkpoints/folder.py",
-        "tests/policy/checkpoints/test_folder.py",
+        "tests/policy/checkpoints/test_atomic.py tests/policy/checkpoints/test_folder.py"
+        "::test_a_run_folder_means_its_best_checkpoint_then_its_last",
         [
             Change(
                 "the last checkpoint is preferred to the best",
@@ -50,8 +50,6 @@ RUNNING = [
                 "a checkpoint that was put aside is not found",
                 'if (aside(path) / "policy.safetensors").is_file():',
                 "if False:",
-                tests="tests/policy/checkpoints/test_folder.py tests/policy/training/test_safety.py"
-                "::test_a_kill_at_any_moment_of_saving_leaves_a_checkpoint",
             ),
             Change(
                 "a recorded metric drops the others",
@@ -73,7 +71,10 @@ RUNNING = [
     ),
     Target(
         "policy/checkpoints/loading.py",
-        "tests/policy/checkpoints/test_folder.py tests/policy/checkpoints/test_hostile.py"
+        "tests/policy/checkpoints/test_folder.py"
+        "::test_a_loaded_policy_is_in_evaluation_with_every_part_of_it "
+        "tests/policy/checkpoints/test_folder.py::test_another_sampler_can_be_chosen_at_loading "
+        "tests/policy/checkpoints/test_hostile.py"
         "::test_a_hostile_folder_is_refused_in_one_line_and_runs_nothing",
         [
             Change(
