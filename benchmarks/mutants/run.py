@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ Records = dict[str, dict[str, Any]]
 def main() -> int:
     """Run the chosen rows; return 1 if a mutant survives without an explanation."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the tests end with it
     known = {} if options.fresh else _known()
     chosen = [row for row in _rows(options.rows) if _fits(row, options.only)]
     waiting = [row for row in chosen if known.get(row.key, {}).get("verdict") != "killed"]

@@ -107,7 +107,11 @@ class Workshop:
         if child == 0:
             _in_child(self.folder, report, arguments)
 
-        code = _wait(child, start + limit)
+        try:
+            code = _wait(child, start + limit)
+        except BaseException:
+            _end(child)
+            raise
         seconds = time.monotonic() - start
         if code is None:
             return Outcome("timeout", f"no end after {limit:.0f} s", seconds)
@@ -173,6 +177,11 @@ def _wait(child: int, deadline: float) -> int | None:
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.02)
+    _end(child)
+    return None
+
+
+def _end(child: int) -> None:
+    """Kill a run of pytest and the processes that its tests started."""
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return None
