@@ -239,7 +239,7 @@ ENVS = [
     ),
     Target(
         "envs/physics.py",
-        "tests/envs/test_task_env.py tests/envs/test_tasks.py",
+        "tests/envs/test_physics.py tests/envs/test_task_env.py",
         [
             Change(
                 "poses are those before the step",

@@ -144,7 +144,8 @@ TASKS = [
     ),
     Target(
         "envs/rendering/raycast.py",
-        "tests/envs/rendering/test_rendering.py",
+        "tests/envs/rendering/test_raycast.py "
+        "tests/envs/rendering/test_rendering.py::test_shadows_darken_and_never_brighten",
         [
             Change(
                 "shadows brighten",
