@@ -43,6 +43,10 @@ HEAVY = (
 )
 
 
+#: Memory of one run of the tests.
+MEMORY_BYTES = 6 << 30
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run of the tests ended.
@@ -152,6 +156,7 @@ def _in_child(folder: Path, report: Path, arguments: Sequence[str]) -> None:
     code = 3
     try:
         os.setsid()
+        _limit_memory()
         output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -168,6 +173,15 @@ def _in_child(folder: Path, report: Path, arguments: Sequence[str]) -> None:
         sys.stdout.flush()
     finally:
         os._exit(code)
+
+
+def _limit_memory() -> None:
+    """Let a fault that allocates without bounds end its own process, not the machine."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def _wait(child: int, deadline: float) -> int | None:
