@@ -98,42 +98,56 @@ TASKS = [
                 "a cube that was pushed is placed",
                 "if at_goal and at_rest and lifted and not any(touching):",
                 "if at_goal and at_rest and not any(touching):",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_success_needs_the_cube_lifted_at_the_goal_at_rest_and_released",
             ),
             Change(
                 "a cube that is held is placed",
                 "if at_goal and at_rest and lifted and not any(touching):",
                 "if at_goal and at_rest and lifted:",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_the_cube_held_at_the_goal_is_no_success",
             ),
             Change(
                 "a moving cube is placed",
                 "if at_goal and at_rest and lifted and not any(touching):",
                 "if at_goal and lifted and not any(touching):",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_success_needs_the_cube_lifted_at_the_goal_at_rest_and_released",
             ),
             Change(
                 "a lift needs no grasp",
                 "if height > LIFT_HEIGHT and all(_touching(physics)):",
                 "if height > LIFT_HEIGHT:",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_a_lift_is_remembered_until_the_next_episode",
             ),
             Change(
                 "cube and goal may start together",
                 "if np.linalg.norm(cube - goal) >= MIN_DISTANCE:",
                 "if True:",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_cube_and_goal_start_apart_and_the_cube_at_rest",
             ),
             Change(
                 "the cube's turn is seen without its symmetry",
                 'cube_yaw = 4 * yaw_of(physics.body_rotation("cube"))',
                 'cube_yaw = yaw_of(physics.body_rotation("cube"))',
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_the_cubes_rotation_is_seen_up_to_its_symmetry",
             ),
             Change(
                 "joints may jump",
                 "step *= min(1.0, MAX_JOINT_STEP / (np.abs(step).max() + 1e-12))",
                 "pass",
+                tests="tests/envs/tasks/test_pick_place.py"
+                "::test_no_joint_is_sent_further_in_a_step_than_it_may_turn",
             ),
         ],
     ),
     Target(
         "envs/inverse_kinematics.py",
-        "tests/envs/tasks/test_pick_place.py::test_inverse_kinematics_reaches_the_workspace",
+        "tests/envs/tasks/test_pick_place.py::test_inverse_kinematics_keeps_joints_within_their_range",
         [
             Change(
                 "joints leave their range",
