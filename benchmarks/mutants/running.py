@@ -102,7 +102,7 @@ RUNNING = [
     ),
     Target(
         "policy/checkpoints/reading.py",
-        "tests/policy/checkpoints/test_hostile.py"
+        "tests/policy/checkpoints/test_reading.py tests/policy/checkpoints/test_hostile.py"
         "::test_a_hostile_folder_is_refused_in_one_line_and_runs_nothing",
         [
             Change(

@@ -13,7 +13,7 @@ from kinoise.policy.denoiser import Denoiser
 from kinoise.policy.networks import Backbone
 from kinoise.policy.paths import LearnedGamma, LinearFlow, Path, VEGeometric, VPLinear
 from kinoise.policy.training.objectives import Denoising, TrainingBatch, VariationalBound
-from kinoise.policy.training.times import Uniform
+from kinoise.policy.training.times import Beta, PerToken, TimeDistribution, Uniform
 from kinoise.policy.training.weights import SNR, Learned, Sample, Sigmoid, Weight
 
 CHUNK = torch.full((4096, 3, 2), 0.4, dtype=torch.float64)
@@ -197,3 +197,12 @@ def test_the_bounds_steps_count_the_interval_of_their_times() -> None:
     miss = 0.5 * float(snr[0] - snr[1]) * 0.1**2
     ends = float(objective._ends(path, CHUNK[:1, :1, :1]))
     assert float(bits) * math.log(2) == pytest.approx(miss + ends, rel=1e-4)
+
+
+@pytest.mark.parametrize("times", [Uniform(), PerToken(Uniform()), Beta()])
+def test_no_time_rounds_to_one(times: TimeDistribution, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last stratum's largest draw, (B - 1 + 1 - 2^-24) / B, is 1.0 in single precision."""
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.full((n,), 1 - 2.0**-24))
+    drawn = times.sample(64, 4, LinearFlow())
+    assert drawn.max() < 1
+    assert drawn.max() > 1 - 1e-6
