@@ -90,7 +90,7 @@ SAMPLING = [
                 "a learned path ends a little early",
                 "gamma_max: float = 10.0",
                 "gamma_max: float = 9.9",
-                tests="tests/policy/paths tests/policy/training/test_objectives.py",
+                tests="tests/policy/paths/test_values.py",
             ),
         ],
     ),
