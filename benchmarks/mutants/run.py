@@ -29,7 +29,7 @@ from mutants.table import ROWS  # noqa: E402
 from mutants.workshop import Outcome, Workshop, workshop  # noqa: E402
 
 #: How a run of the tests ended -> what that says of the mutant.
-VERDICTS = {"passed": "survived", "failed": "killed", "timeout": "killed", "broken": "broken"}
+VERDICTS = {"passed": "survived", "failed": "killed", "timeout": "timeout", "broken": "broken"}
 
 Records = dict[str, dict[str, Any]]
 
@@ -132,7 +132,9 @@ def _tell(chosen: list[Row], known: Records) -> int:
     for row, verdict in found:
         if verdict == "explained":
             print(f"explained: {row.file}: {row.what}: {row.equivalent}")
-    left = [(row, verdict) for row, verdict in found if verdict in ("survived", "broken")]
+    left = [
+        (row, verdict) for row, verdict in found if verdict in ("survived", "broken", "timeout")
+    ]
     for row, verdict in left:
         print(f"{verdict}: {row.file}: {row.what}")
     return 1 if left else 0

@@ -252,7 +252,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/sde.py",
-        f"{NOISE} {SOLVERS}",
+        NOISE,
         [
             Change(
                 "Langevin noise x .97",
@@ -268,27 +268,31 @@ SAMPLING = [
                 "the corrector's noise x .97",
                 "x = x + then.sigma * (2 * snr * tape.noise()",
                 "x = x + then.sigma * (1.94 * snr * tape.noise()",
+                tests=f"{SOLVERS}::test_predictor_and_corrector_are_those_of_song",
             ),
             Change(
                 "the predictor adds noise x .97",
                 "+ added * tape.noise()",
                 "+ 0.97 * added * tape.noise()",
+                tests=f"{SOLVERS}::test_predictor_and_corrector_are_those_of_song",
             ),
             Change(
                 "the reverse SDE churns half as much",
                 "churn = min(speeds[k] * dt, 1.0)",
                 "churn = min(0.5 * speeds[k] * dt, 1.0)",
+                tests=f"{SOLVERS}::test_euler_maruyama_is_the_reverse_sde_of_the_linear_vp_path",
             ),
             Change(
                 "the reverse SDE's noise x .97",
                 "math.sqrt(2 * churn) * tape.noise()",
                 "0.97 * math.sqrt(2 * churn) * tape.noise()",
+                tests=f"{SOLVERS}::test_euler_maruyama_is_the_reverse_sde_of_the_linear_vp_path",
             ),
         ],
     ),
     Target(
         "policy/sampling/solvers/exponential.py",
-        f"{NOISE} {SOLVERS}",
+        NOISE,
         [
             Change(
                 "the exponential SDE's noise x .97",
@@ -299,18 +303,14 @@ SAMPLING = [
                 "the second order's weight is off by a little",
                 "second = h - first / rate",
                 "second = 1.02 * (h - first / rate)",
+                tests=f"{SOLVERS}::test_one_method_under_two_names_is_one_table",
             ),
         ],
     ),
     Target(
         "policy/sampling/solvers/ode.py",
-        SOLVERS,
+        f"{SOLVERS}::test_one_method_under_two_names_is_one_table",
         [
-            Change(
-                "RK4's last slope counts double",
-                "u = u + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)",
-                "u = u + h / 7 * (k1 + 2 * k2 + 2 * k3 + 2 * k4)",
-            ),
             Change(
                 "Euler moves a hundredth too far",
                 "x = x + (then.t - now.t) * slope",
@@ -320,22 +320,21 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/jumps.py",
-        f"{NOISE} {SOLVERS}",
+        NOISE,
         [
             Change(
                 "consistency re-noises with the noise it had",
                 "x = then.state(tape.estimate(x, now.t), tape.noise())",
                 "sample = tape.estimate(x, now.t)\n"
                 "        x = then.state(sample, now.noise(x, sample))",
+                tests=f"{SOLVERS}::test_one_method_under_two_names_is_one_table",
             ),
-            Change(
-                "TCD's gamma is other than published", "gamma: float = 0.3", "gamma: float = 0.2"
-            ),
+            Change("TCD's noise x .97", "+ added * tape.noise()", "+ 0.97 * added * tape.noise()"),
         ],
     ),
     Target(
         "policy/sampling/solvers/levels.py",
-        f"{NOISE} {SOLVERS}",
+        NOISE,
         [
             Change(
                 "a chain starts with unit noise",
@@ -346,7 +345,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/schedulers/probe.py",
-        SCHEDULERS,
+        NOISE,
         [
             Change(
                 "the start is not scaled to the path's noise",
