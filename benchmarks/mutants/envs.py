@@ -79,11 +79,6 @@ ENVS = [
                 "steps = [episode.length for episode in running]",
                 "steps = [episode.length + 1 for episode in running]",
             ),
-            Change(
-                "a clock that ends does not end the loop",
-                "if not self._clock.wait():",
-                "if self._clock.wait() is None:",
-            ),
         ],
     ),
     Target(

@@ -92,12 +92,6 @@ RUNNING = [
                 "if sampler is None else sampler\n",
                 "\n",
             ),
-            Change(
-                "sizes are not held to the weights",
-                "elif isinstance(node, int) and abs(node) > largest:",
-                "elif False:",
-            ),
-            Change("the budget of a build is endless", "if self.left < 0:", "if False:"),
         ],
     ),
     Target(
