@@ -309,7 +309,7 @@ SAMPLING = [
     ),
     Target(
         "policy/sampling/solvers/ode.py",
-        f"{SOLVERS}::test_one_method_under_two_names_is_one_table",
+        NOISE,
         [
             Change(
                 "Euler moves a hundredth too far",

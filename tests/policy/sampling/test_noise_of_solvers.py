@@ -75,3 +75,9 @@ def test_every_noise_of_a_table_is_a_draw_of_its_own() -> None:
     for k, x in enumerate(shown):
         weights = torch.cat([table.init[k : k + 1], table.noise[k]])
         torch.testing.assert_close(x, torch.tensordot(weights, noises, 1))
+
+
+def test_euler_on_straight_lines_is_the_step_of_flow_matching() -> None:
+    own, flow = (compile_table(name, GRID, LinearFlow()) for name in ("euler", "flow_euler"))
+    for mine, theirs in zip(own.tensors().values(), flow.tensors().values(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-9)
