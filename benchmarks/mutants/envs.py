@@ -109,41 +109,6 @@ ENVS = [
         ],
     ),
     Target(
-        "envs/rollouts/rollout.py",
-        "tests/envs/rollouts/test_rollout.py::test_a_wrong_call_is_named "
-        "tests/envs/rollouts/test_rollout.py"
-        "::test_results_do_not_depend_on_the_number_of_environments",
-        [
-            Change(
-                "results stand in the order they ended",
-                "return [by_seed[seed] for seed in wanted]",
-                "return list(by_seed.values())",
-            ),
-            Change(
-                "seeds may repeat",
-                "if len(set(wanted)) != len(wanted) or any(seed < 0 for seed in wanted):",
-                "if any(seed < 0 for seed in wanted):",
-            ),
-        ],
-    ),
-    Target(
-        "envs/rollouts/workers.py",
-        "tests/envs/rollouts/test_rollout.py::test_results_do_not_depend_on_the_number_of_workers "
-        "tests/envs/rollouts/test_rollout.py::test_an_error_in_a_worker_reaches_the_caller",
-        [
-            Change(
-                "the second worker repeats the first one's seeds",
-                "shares = [list(seeds[index::n_workers])",
-                "shares = [list(seeds[0::n_workers])",
-            ),
-            Change(
-                "an error in a worker is swallowed",
-                "    if isinstance(message, Exception):\n        raise message\n",
-                "    if isinstance(message, Exception):\n        return None\n",
-            ),
-        ],
-    ),
-    Target(
         "envs/intervals.py",
         "tests/envs/test_intervals.py",
         [

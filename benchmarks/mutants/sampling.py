@@ -361,23 +361,4 @@ SAMPLING = [
             ),
         ],
     ),
-    Target(
-        "policy/sampling/grid_search.py",
-        "tests/policy/sampling/test_grid_search.py",
-        [
-            Change(
-                "a grid found that is worse is kept",
-                "if found > errors[name]:",
-                "if False:",
-                equivalent="Nelder-Mead returns the best point it has seen, and its simplex begins "
-                "with the standard grid: the search cannot end above it but by rounding, which "
-                "this line is for.",
-            ),
-            Change(
-                "the search begins with the worst grid",
-                "name = min(errors, key=lambda name: errors[name])",
-                "name = max(errors, key=lambda name: errors[name])",
-            ),
-        ],
-    ),
 ]
