@@ -13,6 +13,7 @@ import pytest
 import torch
 import zarr
 
+from kinoise.datasets import memory
 from kinoise.datasets.errors import DatasetError
 from kinoise.datasets.loader import Loaders, load_windows
 from kinoise.datasets.storage import ReplayBuffer
@@ -240,3 +241,37 @@ def test_the_benchmark_finds_both_loaders_equal_and_prints_its_table() -> None:
     command = [sys.executable, str(program), "--repeats", "1", "--workers", "0", "--no-write"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "windows/s" in done.stdout
+
+
+def test_a_symmetry_is_for_training_alone(make_buffer: MakeBuffer) -> None:
+    path = make_buffer([20, 30, 25, 28]).path
+    symmetry = {"action": (-np.eye(2), np.zeros(2))}
+    plain, mirrored = (
+        load(path, validation_fraction=0.5, symmetry=chosen) for chosen in (None, symmetry)
+    )
+    assert plain.validation is not None
+    assert mirrored.validation is not None
+    assert not torch.equal(plain.train.batch(0)["action"], mirrored.train.batch(0)["action"])
+    for step in range(4):
+        assert_equal(plain.validation.batch(step), mirrored.validation.batch(step))
+
+
+@pytest.mark.parametrize(("share", "mapped"), [(0.0, 2), (1.5, 1), (2.0, 0)])
+def test_pictures_share_one_limit_of_memory(
+    share: float, mapped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.zeros((10, 4, 5, 3), np.uint8)
+    episode = {"one": pixels, "two": pixels, "action": np.zeros((10, 2), np.float32)}
+    with ReplayBuffer.create(tmp_path / "two.zarr") as buffer:
+        buffer.append_episode(episode)
+    shapes: list[tuple[int, ...]] = []
+    original = memory._mapped_pixels
+
+    def watched(shape: tuple[int, ...], scratch: str | Path | None) -> Any:
+        shapes.append(shape)
+        return original(shape, scratch)
+
+    monkeypatch.setattr(memory, "_mapped_pixels", watched)
+    limit = int(share * pixels.nbytes)
+    load(tmp_path / "two.zarr", obs_keys=["one", "two"], batch_size=2, memory_bytes=limit)
+    assert shapes == [pixels.shape] * mapped

@@ -59,3 +59,23 @@ def test_the_exact_image_is_that_of_the_batches_but_for_rounding() -> None:
 def test_a_symmetry_of_another_size_is_refused() -> None:
     with pytest.raises(DatasetError, match="choose the task's own"):
         SymmetryMap({"x": (np.eye(3), np.zeros(3))}, {"x": torch.zeros(5, 2)})
+
+
+def test_a_row_is_multiplied_by_the_matrix_and_moved_by_the_offset() -> None:
+    """A quarter turn about (1, 2), which is no symmetric matrix."""
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    centre = np.array([1.0, 2.0])
+    symmetry = SymmetryMap({"x": (turn, centre - turn @ centre)}, {"x": torch.zeros(1, 2)})
+    points = np.array([[2.0, 2.0], [1.0, 2.0], [1.0, 5.0]])
+    turned = [[1.0, 3.0], [1.0, 2.0], [-2.0, 2.0]]
+    np.testing.assert_allclose(symmetry("x", torch.from_numpy(points)), turned, atol=1e-6)
+    np.testing.assert_allclose(symmetry.image("x", points), turned, atol=1e-12)
+
+
+def test_every_step_mirrors_rows_of_its_own() -> None:
+    symmetry = SymmetryMap({"action": (-np.eye(1), np.zeros(1))}, {"action": torch.zeros(1, 1)})
+    batch = {"obs": {}, "action": torch.ones(64, 2, 1)}
+    chosen = [symmetry.some(batch, seed, step)["action"] for seed, step in [(0, 0), (0, 1), (1, 0)]]
+    for first, second in [(0, 1), (0, 2), (1, 2)]:
+        differs = (chosen[first] != chosen[second]).any(-1).any(-1).float().mean()
+        assert 0.2 < differs < 0.8

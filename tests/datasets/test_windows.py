@@ -146,3 +146,12 @@ def test_a_split_divides_the_episodes_and_repeats_with_its_seed(
     assert (len(validation) > 0) == (fraction > 0)
     again = split_episodes(n_episodes, fraction, seed)
     assert np.array_equal(train, again[0])
+
+
+def test_a_split_is_drawn_anew_by_every_seed_and_all_over_the_data() -> None:
+    splits = [tuple(split_episodes(200, 0.1, seed)[1].tolist()) for seed in range(20)]
+    assert len(set(splits)) == 20
+    # Each of 200 episodes is set aside now and then: 20 draws of a tenth leave 12 % out.
+    seen = {episode for split in splits for episode in split}
+    assert 150 < len(seen) < 200
+    assert min(seen) < 20

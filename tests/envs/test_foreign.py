@@ -122,3 +122,30 @@ def test_an_environment_of_gymnasium_rolls_out() -> None:
 def test_a_rollout_of_a_bare_environment_names_the_mend() -> None:
     with pytest.raises(EnvError, match="make_env"):
         rollout(Plain, lambda: act, [0])
+
+
+class Reuses(gymnasium.Env[Any, Any]):
+    """Writes every observation into the same array, as some simulators do."""
+
+    observation_space = Box(0, 100, (1,), np.float32)
+    action_space = Box(-1, 1, (1,), np.float32)
+    spec = None
+
+    def __init__(self) -> None:
+        self.buffer = np.zeros(1, np.float32)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.buffer[:] = 0
+        return self.buffer, {"success": False}
+
+    def step(self, action: Any) -> Any:
+        self.buffer += 1
+        return self.buffer, 0.0, False, False, {"success": False}
+
+
+def test_an_observation_outlives_the_next_one() -> None:
+    env = ForeignEnv(Reuses())
+    first = env.reset()[0]
+    second = env.step(np.zeros(1))[0]
+    env.step(np.zeros(1))
+    assert (first["state"].tolist(), second["state"].tolist()) == ([0.0], [1.0])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -185,3 +185,45 @@ def test_unpaired_or_empty_results_are_refused() -> None:
         compare_means([math.nan], [0.0])
     with pytest.raises(EnvError, match="successes"):
         wilson_interval(3, 2)
+
+
+def test_a_mean_difference_ranks_the_means_of_all_subsets() -> None:
+    """Few enough pairs for every subset to be counted (the test's exact distribution)."""
+    a = [0.9, 0.8, 0.75, 0.3, 0.62]
+    b = [0.1, 0.85, 0.5, 0.2, 0.0]
+    differences = np.subtract(a, b)
+    means = sorted(
+        float(np.mean(chosen)) for size in range(1, 6) for chosen in combinations(differences, size)
+    )
+    assert len(means) == 31
+    found = compare_means(a, b, confidence=0.5)
+    # A quarter of 32 places on either side.
+    assert found.difference.low == pytest.approx(means[7])
+    assert found.difference.high == pytest.approx(means[-8])
+    below = sum(mean <= 0 for mean in means)
+    assert found.p_value == pytest.approx(2 * (1 + below) / 32)
+
+
+def test_the_interval_of_a_rate_difference_is_two_of_clopper_and_pearsons() -> None:
+    """Of 5 % error, four fifths go to the share of the discordant pairs, a fifth to their rate."""
+    beta = pytest.importorskip("scipy.stats").beta
+
+    def exact(k: int, n: int, error: float) -> tuple[float, float]:
+        return beta.ppf(error / 2, k, n - k + 1), beta.ppf(1 - error / 2, k + 1, n - k)
+
+    a = np.array(12 * [True] + 2 * [False] + 86 * [True])
+    b = np.array(12 * [False] + 2 * [True] + 86 * [True])
+    share = exact(12, 14, 0.8 * 0.05)
+    rate = exact(14, 100, 0.2 * 0.05)
+    found = compare_rates(a, b).difference
+    assert found.low == pytest.approx((2 * share[0] - 1) * rate[0], abs=1e-9)
+    assert found.high == pytest.approx((2 * share[1] - 1) * rate[1], abs=1e-9)
+
+
+def test_no_policy_is_better_while_the_interval_holds_zero() -> None:
+    a = np.array(3 * [True] + 1 * [False] + 20 * [True])
+    b = np.array(3 * [False] + 1 * [True] + 20 * [True])
+    found = compare_rates(a, b)
+    assert found.difference.estimate > 0 > found.difference.low
+    assert found.better is None
+    assert compare_rates(b, a).better is None

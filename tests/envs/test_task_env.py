@@ -186,3 +186,21 @@ def test_mujoco_imports_with_and_without_a_graphics_library(choice: str) -> None
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert choice == "egl" or result.stdout.strip() == "disable"
+
+
+def test_a_success_at_the_limit_is_an_end_and_no_truncation(
+    env: TaskEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.reset(seed=0)
+    monkeypatch.setattr(env, "max_steps", 1)
+    monkeypatch.setattr(env.task, "evaluate", lambda physics: Outcome(success=True, score=1.0))
+    _, reward, terminated, truncated, info = env.step(np.zeros(1))
+    assert (reward, terminated, truncated) == (1.0, True, False)
+    assert info["success"] is True
+
+
+def test_an_episode_counts_its_own_steps(env: TaskEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "max_steps", 3)
+    for _ in range(2):
+        env.reset(seed=0)
+        assert [env.step(np.zeros(1))[3] for _ in range(3)] == [False, False, True]

@@ -67,6 +67,16 @@ def test_a_dimension_of_small_range_comes_back_within_it(unit: float) -> None:
     assert (value - 0.5).abs().max() < 6e-5
 
 
+@pytest.mark.parametrize("mode", ["minmax", "standard"])
+def test_a_nearly_constant_dimension_comes_back_as_the_middle_of_its_range(mode: str) -> None:
+    normalizer = Normalizer({"x": (1,)})
+    stats = {"min": [1000.0], "max": [1000.05], "mean": [1000.04], "std": [0.01]}
+    with pytest.warns(UserWarning, match="constant"):
+        normalizer.fit({"x": stats}, {"x": mode})
+    value = normalizer.unnormalize("x", torch.randn(10, 1))
+    torch.testing.assert_close(value, torch.full((10, 1), 1000.025), rtol=0, atol=1e-3)
+
+
 def test_rounding_noise_beside_real_motion_is_no_motion() -> None:
     normalizer = _fitted([-1.0, -1e-9], [1.0, 1e-9])
     assert normalizer.normalize("x.y", torch.tensor([0.5, 1e-3])).tolist() == [0.5, 0.0]
@@ -90,9 +100,12 @@ def test_statistics_that_are_not_finite_are_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_cast_to_half_precision_leaves_the_units_alone(dtype: torch.dtype) -> None:
-    normalizer = _fitted([0.3], [0.7])
+    normalizer = _fitted([0.3], [1000.7])
     normalizer.to(dtype)
-    assert normalizer.unnormalize("x.y", torch.tensor([1.0])) == torch.tensor(0.7)
+    highest = normalizer.unnormalize("x.y", torch.tensor([1.0]))
+    # In half precision the nearest number would be 1000.5 or 1000.
+    assert highest.dtype == torch.float32
+    assert float(highest[0]) == pytest.approx(1000.7, abs=1e-3)
 
 
 def test_the_bounds_are_those_of_the_data_in_normalised_units() -> None:

@@ -10,7 +10,7 @@ from oracles import TWO_MODES
 from registry import every_path, every_target
 
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.paths import LinearFlow, Path
+from kinoise.policy.paths import LinearFlow, Path, VEGeometric, VPCosine
 from kinoise.policy.targets import TARGETS, convert, frame
 
 NAMES = list(TARGETS)
@@ -61,3 +61,33 @@ def test_the_score_of_a_mixture_is_its_denoiser_in_another_target(path: Path) ->
 def test_an_unknown_target_suggests_the_nearest() -> None:
     with pytest.raises(PolicyError, match="did you mean 'velocity'"):
         frame("velocty", LinearFlow(), torch.tensor(0.5))
+
+
+def test_every_target_is_its_published_formula() -> None:
+    path = VPCosine()
+    t = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    x_0 = torch.tensor([0.3, -0.7, 0.5], dtype=torch.float64)
+    noise = torch.tensor([1.1, 0.2, -0.4], dtype=torch.float64)
+    moving = t.clone().requires_grad_()
+    state = path.alpha(moving) * x_0 + path.sigma(moving) * noise
+    (velocity,) = torch.autograd.grad(state.sum(), moving)
+    formulas = {
+        "epsilon": noise,
+        "sample": x_0,
+        "v_prediction": alpha * noise - sigma * x_0,  # Salimans & Ho 2022, section 4
+        "velocity": velocity,
+        "score": -noise / sigma,
+    }
+    for target, expected in formulas.items():
+        torch.testing.assert_close(frame(target, path, t).target(x_0, noise), expected)
+
+
+def test_edms_output_is_preconditioned_as_published() -> None:
+    """Karras et al. 2022, table 1: D = c_skip x + c_out F with sigma_data = 1/2, alpha = 1."""
+    path = VEGeometric()
+    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    x, output = torch.tensor([[0.3, -2.0, 5.0], [0.9, -0.2, 0.4]], dtype=torch.float64)
+    variance = path.sigma(t) ** 2 + 0.25
+    expected = 0.25 / variance * x + path.sigma(t) * 0.5 / variance.sqrt() * output
+    torch.testing.assert_close(frame("edm", path, t).sample(x, output), expected)

@@ -20,6 +20,7 @@ from kinoise.envs.tasks.pick_place.task import (
     CUBE_SIZE,
     GOAL_TOLERANCE,
     LIFT_HEIGHT,
+    MAX_JOINT_STEP,
     MIN_DISTANCE,
     PickPlace,
 )
@@ -70,6 +71,29 @@ def test_inverse_kinematics_reaches_the_workspace(x: float, y: float, z: float, 
     low, high = model.jnt_range[:7].T
     assert (low <= data.qpos[:7]).all()
     assert (data.qpos[:7] <= high).all()
+
+
+def test_inverse_kinematics_keeps_joints_within_their_range(env: TaskEnv) -> None:
+    """Far beyond the reach of the arm, where the joints would turn on for ever."""
+    model = env.physics.model
+    home = np.array(model.key("home").qpos)[:7]
+    kinematics = InverseKinematics(model, "tool", ARM, home)
+    low, high = model.jnt_range[:7].T
+    rotation = np.diag([1.0, -1.0, -1.0])
+    for far in ([-2.0, 0.5, 0.0], [0.0, 3.0, 1.0], [0.1, 0.0, -2.0]):
+        joints = kinematics.solve(np.array(far), rotation, home, n_iterations=60)
+        assert (low - 1e-12 <= joints).all()
+        assert (joints <= high + 1e-12).all()
+
+
+def test_no_joint_is_sent_further_in_a_step_than_it_may_turn(env: TaskEnv) -> None:
+    env.reset(seed=0)
+    corners = ([0.75, -0.35, 0.3, 1.2, 0.0], [0.25, 0.35, 0.1, -1.2, 0.0])
+    for target in corners:
+        before = env.physics.data.ctrl[:7].copy()
+        env.step(np.array(target))
+        step = np.abs(env.physics.data.ctrl[:7] - before)
+        assert step.max() == pytest.approx(MAX_JOINT_STEP)
 
 
 def test_cube_and_goal_start_apart_and_the_cube_at_rest(env: TaskEnv) -> None:

@@ -62,6 +62,17 @@ def test_a_state_that_is_set_is_read_back(env: TaskEnv, state: tuple[float, ...]
     np.testing.assert_allclose(get_state(env.physics), state, atol=1e-9)
 
 
+def test_a_state_that_is_set_is_at_rest(env: TaskEnv) -> None:
+    env.reset(seed=0)
+    _go(env, np.array([400.0, 100.0]), 3)
+    assert np.abs(env.physics.data.qvel).max() > 1e-3
+    state = get_state(env.physics)
+    set_state(env.physics, state)
+    assert not env.physics.data.qvel.any()
+    _go(env, state[:2], 5)
+    np.testing.assert_allclose(get_state(env.physics)[:2], state[:2], atol=1e-6)
+
+
 def test_resets_start_clear_of_block_and_walls(env: TaskEnv) -> None:
     for seed in range(200):
         obs, info = env.reset(seed=seed)

@@ -43,6 +43,11 @@ def test_a_loaded_policy_samples_the_same_chunks(network: str, tmp_path: Path) -
     assert torch.equal(chunk(policy), chunk(loaded))
 
 
+def test_a_loaded_policy_is_in_evaluation_with_every_part_of_it(tmp_path: Path) -> None:
+    loaded = load_policy(_save(tmp_path / "c", tiny.policy()))
+    assert [name for name, module in loaded.named_modules() if module.training] == []
+
+
 def test_running_a_checkpoint_imports_neither_diffusers_nor_hydra(tmp_path: Path) -> None:
     _save(tmp_path / "c", tiny.policy())
     program = """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 
-from kinoise.policy.control.pacing import PacedClock
+from kinoise.policy.control import pacing
+from kinoise.policy.control.pacing import Pace, PacedClock
 from kinoise.policy.errors import PolicyError
 
 
@@ -49,3 +51,26 @@ def test_every_command_is_told() -> None:
 def test_a_rate_that_is_none_is_refused(rate_hz: float) -> None:
     with pytest.raises(PolicyError, match="positive"):
         PacedClock(rate_hz)
+
+
+def test_a_miss_is_a_command_later_than_its_period() -> None:
+    pace = Pace(10.0, np.array([0.0, 0.06, 0.09, 0.11, 0.2]))
+    assert pace.misses == 2
+    assert pace.miss_rate == pytest.approx(0.4)
+
+
+def test_after_a_late_tick_the_next_are_due_when_they_always_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(pacing.time, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    clock = PacedClock(10.0)
+    started = []
+    for busy in (0.01, 0.25, 0.01, 0.01, 0.01):
+        clock.wait()
+        started.append(now[0])
+        now[0] += busy
+        clock.commanded()
+    assert started == pytest.approx([100.0, 100.1, 100.35, 100.36, 100.4])
+    assert clock.pace.latencies == pytest.approx([0.01, 0.25, 0.16, 0.07, 0.01])

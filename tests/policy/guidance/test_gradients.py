@@ -290,3 +290,27 @@ def test_a_gradient_is_taken_also_where_the_caller_is_in_inference_mode() -> Non
     with torch.inference_mode():
         inside = policy.sample(obs, torch.Generator().manual_seed(0), guidance=[edit])
     assert torch.equal(inside, outside)
+
+
+def test_samples_of_the_cost_come_in_opposite_pairs() -> None:
+    """At the bottom of a symmetric cost the slope averaged over the posterior is nothing."""
+
+    def cost(actions: Tensor, obs: object) -> Tensor:
+        return 0.5 * actions.square().sum((-2, -1))
+
+    zeros = torch.zeros(3, 4, 2)
+    estimate = Estimate(
+        sample=zeros,
+        x=zeros,
+        t=0.5,
+        alpha=0.6,
+        sigma=0.8,
+        row=0,
+        n_rows=1,
+        obs={},
+        to_actions=lambda sample: sample,
+        to_normalized=lambda actions: actions,
+        without_obs=lambda: zeros,
+    )
+    _, slope = CostGradient(cost, n_samples=6)._slope(estimate)
+    assert slope.abs().max() < 1e-6

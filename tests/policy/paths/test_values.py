@@ -218,3 +218,10 @@ def test_the_shape_of_the_times_is_checked_while_the_tests_run(name: str) -> Non
         path.alpha(torch.tensor([0, 1]))
     with pytest.raises(TypeCheckError):
         path.sigma(0.5)  # type: ignore[arg-type]
+
+
+def test_an_untrained_schedule_has_the_ends_of_variational_diffusion_models() -> None:
+    """Kingma et al. 2021, appendix B: log SNR from 13.3 at the data to -10 at the noise."""
+    path = LearnedGamma().double()
+    ends = path.gamma(torch.tensor([0.0, 1.0], dtype=torch.float64)).detach()
+    torch.testing.assert_close(ends, torch.tensor([-13.3, 10.0], dtype=torch.float64))

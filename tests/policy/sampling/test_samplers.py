@@ -10,7 +10,7 @@ from registry import PATHS as REGISTERED
 from registry import every_path
 
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.paths import PATHS, LinearFlow, Path, VPCosine
+from kinoise.policy.paths import PATHS, LinearFlow, Path, VEGeometric, VPCosine
 from kinoise.policy.sampling.grids import Karras, UniformTime
 from kinoise.policy.sampling.sampler import Sampler
 from kinoise.policy.sampling.table import run_table
@@ -67,3 +67,13 @@ def test_every_gaussian_path_may_be_asked_for_by_name() -> None:
 def test_an_unknown_path_suggests_the_nearest() -> None:
     with pytest.raises(PolicyError, match="did you mean 'vp_cosine'"):
         Sampler("ddim", 5, path="vp_cosin").table(LinearFlow())
+
+
+def test_a_path_trained_with_little_noise_is_never_asked_for_more() -> None:
+    """Noise to signal of 2 at most, where a linear flow has any: it begins at t = 2/3."""
+    path = VEGeometric(sigma_max=2.0)
+    table = Sampler("ddim", 6, UniformTime(), path="linear_flow").table(path)
+    assert (table.t.diff() < 0).all()
+    ratios = path.sigma(table.t) / path.alpha(table.t)
+    times = torch.linspace(2 / 3, 1 / 9, 6, dtype=torch.float64)
+    torch.testing.assert_close(ratios, times / (1 - times), rtol=1e-4, atol=0)

@@ -9,7 +9,7 @@ from oracles import TWO_MODES
 from registry import every_path
 
 from kinoise.policy.errors import PolicyError
-from kinoise.policy.paths import LinearFlow, Path
+from kinoise.policy.paths import LinearFlow, Path, VPCosine
 from kinoise.policy.sampling.grids import UniformTime
 from kinoise.policy.sampling.registry import compile_table
 from kinoise.policy.sampling.sampler import Sampler
@@ -78,3 +78,12 @@ def test_a_staggered_table_survives_a_checkpoint() -> None:
     noises = torch.randn(1 + table.n_noises, 2, H, 1)
     again = run_table(copy, lambda k, x: torch.tanh(x), noises)
     torch.testing.assert_close(again, run_table(table, lambda k, x: torch.tanh(x), noises))
+
+
+def test_a_token_waits_at_the_noise_and_rests_at_the_data() -> None:
+    path = VPCosine()
+    table = compile_table("ddim", UniformTime(0.98)(3, path), path)
+    late = staggered(table, path, H, 1.0)
+    # Token 2 waits for two rows, goes through its own three, and is finished for three more.
+    first, rest = [float(table.t[0])] * 2, [path.earliest] * 3
+    assert late.t[:, 2].tolist() == [*first, *table.t.tolist(), *rest]

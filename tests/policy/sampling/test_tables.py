@@ -51,3 +51,21 @@ def test_a_truncated_table_stops_at_an_inner_level() -> None:
     assert part.n_evaluations == 3
     assert part.n_noises == 3
     torch.testing.assert_close(part.init[3], table.init[3])
+
+
+def test_a_truncated_table_returns_the_state_that_the_whole_one_reaches() -> None:
+    table = compile_table("ddpm", UniformTime()(6, VPCosine()), VPCosine())
+    noises = torch.randn(
+        1 + table.n_noises, 2, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    reached: list[torch.Tensor] = []
+
+    def estimate(k: int, x: torch.Tensor) -> torch.Tensor:
+        reached.append(x.clone())
+        return torch.tanh(x)
+
+    run_table(table, estimate, noises)
+    part = table.truncated(3)
+    assert part.estimate.shape == (4, 3)
+    stopped = run_table(part, lambda k, x: torch.tanh(x), noises[: 1 + part.n_noises])
+    torch.testing.assert_close(stopped, reached[3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
@@ -140,3 +141,26 @@ def test_a_missing_library_is_named_with_its_extra(
     sample, noise = _batch()
     with pytest.raises(PolicyError, match=r"kinoise\[theory\]"):
         {"hungarian": Hungarian(), "sinkhorn": Sinkhorn()}[coupling](sample, noise, {})
+
+
+def test_sinkhorn_draws_from_its_plan_and_does_not_take_the_likeliest() -> None:
+    """Data that are all alike: every noise is as good, and is drawn as often as any other."""
+    noise = torch.randn(200, 2, 1, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    _, paired = Sinkhorn()(torch.zeros(200, 2, 1), noise.sign(), {})
+    assert abs(float(paired.mean())) < 0.3
+    _, paired = Sinkhorn(regularisation=50.0)(torch.zeros(200, 2, 1), noise, {})
+    # A draw of 200 from 200 with replacement leaves a fraction 1/e of them out.
+    drawn = len(set(paired[:, 0, 0].tolist())) / 200
+    assert drawn == pytest.approx(1 - math.exp(-1), abs=0.1)
+
+
+def test_the_units_of_an_observation_do_not_change_the_pairs() -> None:
+    sample, noise = _batch()
+    state = torch.randn(64, 2, 3, generator=torch.Generator().manual_seed(5))
+    units = torch.tensor([1000.0, 1.0, 0.001])
+    costs = [
+        transport_cost(sample, noise, {"state": each}, weight=2.0, candidates=0.1)
+        for each in (state, state * units + 7.0)
+    ]
+    torch.testing.assert_close(costs[0], costs[1], rtol=1e-3, atol=1e-3)

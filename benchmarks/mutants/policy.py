@@ -1,0 +1,344 @@
+"""Faults in the policy itself: what it learns from and how it samples."""
+
+from __future__ import annotations
+
+from .row import Change, Target
+
+POLICY = [
+    Target(
+        "policy/diffusion_policy.py",
+        "tests/policy/test_wiring.py",
+        [
+            Change(
+                "dropout hides every observation",
+                "hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout",
+                "hidden = torch.rand(len(condition), generator=generator) < 2.0",
+            ),
+            Change(
+                "dropout hides none",
+                "hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout",
+                "hidden = torch.rand(len(condition), generator=generator) < 0.0",
+            ),
+            Change(
+                "dropout draws from torch's own generator",
+                "hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout",
+                "hidden = torch.rand(len(condition)) < self.obs_dropout",
+            ),
+            Change(
+                "clipping is off",
+                "return run_table(self.table, lambda k, x: clamp(estimate(k, x)), noises)",
+                "return run_table(self.table, estimate, noises)",
+            ),
+            Change(
+                "clip_sample counts double",
+                "clip = self.clip_sample\n",
+                "clip = 2 * self.clip_sample\n",
+            ),
+            Change(
+                "the bounds of the data are taken for -1 and 1",
+                "if bool((low == -1).all()) and bool((high == 1).all()):",
+                "if True:",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "a data range is clipped about zero",
+                "middle = (low + high) / 2",
+                "middle = 0 * (low + high)",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "the executed part begins at index To",
+                "first = self.n_obs_steps - 1\n",
+                "first = self.n_obs_steps\n",
+            ),
+            Change(
+                "a chunk leaves in normalised units",
+                'return self.normalizer.unnormalize("action", chunk)',
+                "return chunk",
+            ),
+            Change(
+                "training sees actions in their own units",
+                'sample = self.normalizer.normalize("action", batch["action"])',
+                'sample = batch["action"]',
+            ),
+            Change(
+                "observations are not normalised",
+                "self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}",
+                "obs[key] for key in self.obs_shapes}",
+            ),
+            Change(
+                "the loss ignores the mask",
+                'mask=batch.get("mask"),',
+                "mask=None,",
+            ),
+            Change(
+                "the coupling is not asked",
+                "pair=None if self.coupling is None else partial(self.coupling, obs=obs),",
+                "pair=None,",
+            ),
+            Change(
+                "training knows no base",
+                "base=training_base(sample, self.n_action_steps) if self.path.has_base else None,",
+                "base=None,",
+            ),
+            Change(
+                "the previous chunk is not normalised",
+                'chunk = self.normalizer.normalize("action", previous.to(noises.device))',
+                "chunk = previous.to(noises.device)",
+            ),
+            Change(
+                "cached rows outlive loaded weights",
+                "lambda *_: self._forget_rows()",
+                "lambda *_: None",
+            ),
+            Change(
+                "cached rows outlive a move of the policy",
+                "        self._forget_rows()\n        super()._apply(fn, recurse)",
+                "        super()._apply(fn, recurse)",
+            ),
+            Change(
+                "cached rows outlive a training",
+                "        self._forget_rows()\n        if isinstance(self.path, nn.Module)",
+                "        if isinstance(self.path, nn.Module)",
+            ),
+            Change(
+                "cached rows outlive a new sampler",
+                "        self.table = table\n        self._forget_rows()",
+                "        self.table = table",
+            ),
+            Change(
+                "cached clamps outlive new statistics",
+                "        self.normalizer.fit(statistics, self.normalization)\n"
+                "        self._forget_rows()",
+                "        self.normalizer.fit(statistics, self.normalization)",
+            ),
+            Change(
+                "normalisation modes are dropped",
+                "self.normalizer.fit(statistics, self.normalization)",
+                "self.normalizer.fit(statistics)",
+            ),
+            Change(
+                "the caller's guidance comes before the policy's own",
+                "(*self.guidance, *guidance)",
+                "(*guidance, *self.guidance)",
+                tests="tests/policy/guidance/test_guidance.py",
+            ),
+            Change(
+                "the blind estimate sees the observation",
+                "nothing = self.no_obs.expand_as(encoded)",
+                "nothing = encoded",
+                tests="tests/policy/test_diffusion_policy.py"
+                "::test_without_an_observation_the_estimate_ignores_it",
+            ),
+            Change(
+                "the weight of a learned loss is no module of the policy",
+                "self.learned_weight = weight if isinstance(weight, nn.Module) else None",
+                "self.learned_weight = None",
+                tests="tests/policy/training/test_trainer.py"
+                "::test_a_learned_weight_is_trained_with_the_network",
+            ),
+            Change(
+                "horizon may be one too short",
+                "if reach > self.horizon:",
+                "if reach > self.horizon + 1:",
+            ),
+        ],
+    ),
+    Target(
+        "policy/denoiser.py",
+        "tests/policy/test_denoiser.py",
+        [
+            Change(
+                "c_in left out in training",
+                "x = x * per_token(scale).to(x)",
+                "pass",
+            ),
+            Change(
+                "c_in left out in sampling",
+                "seen = seen * self._scales[k]",
+                "pass",
+            ),
+            Change(
+                "the base is not added in training",
+                "seen = x if base is None else x + self.path.beta(at).to(x) * base",
+                "seen = x",
+            ),
+            Change(
+                "the base is not added in sampling",
+                "seen = x if base is None else x + self._betas[k] * base",
+                "seen = x",
+            ),
+            Change(
+                "the base is added to the state that the estimate is read from",
+                "return self.level(at).sample(x, self.predict(seen, times, condition, r))",
+                "return self.level(at).sample(seen, self.predict(seen, times, condition, r))",
+            ),
+            Change(
+                "a table's rows take their times in reverse",
+                "for row in times]",
+                "for row in times.flip(0)]",
+            ),
+            Change(
+                "an estimate that does not exist is accepted",
+                "if bool((level.det.abs() < 1e-8).any()):",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "policy/targets.py",
+        "tests/policy/test_targets.py",
+        [
+            Change(
+                "v has the other sign",
+                '"v_prediction": lambda path, t: (-path.sigma(t), path.alpha(t)),',
+                '"v_prediction": lambda path, t: (path.sigma(t), -path.alpha(t)),',
+            ),
+            Change(
+                "the score forgets sigma",
+                "-1 / path.sigma(t)),",
+                "-torch.ones_like(t)),",
+            ),
+            Change(
+                "EDM's output is not scaled by sigma_data",
+                "return sigma / (SIGMA_DATA * length), -alpha / length",
+                "return sigma / length, -alpha / length",
+            ),
+            Change(
+                "EDM's coordinates take sigma_data for one",
+                "alpha, sigma = path.alpha(t) * SIGMA_DATA, path.sigma(t)",
+                "alpha, sigma = path.alpha(t), path.sigma(t)",
+            ),
+        ],
+    ),
+    Target(
+        "policy/normalizer.py",
+        "tests/policy/test_normalizer.py",
+        [
+            Change(
+                "standard normalises by three deviations",
+                'return stats["mean"], stats["std"]',
+                'return stats["mean"], 3 * stats["std"]',
+            ),
+            Change(
+                "minmax maps to half the range",
+                '(stats["max"] - stats["min"]) / 2',
+                '(stats["max"] - stats["min"])',
+            ),
+            Change("constants are found at a hundredth", "CONSTANT = 1e-4", "CONSTANT = 1e-2"),
+            Change("no dimension is nearly constant", "CONSTANT = 1e-4", "CONSTANT = 0.0"),
+            Change("rounding noise counts as motion", "NOTHING = 1e-6", "NOTHING = 0.0"),
+            Change(
+                "a constant dimension comes back scaled",
+                "scale = torch.where(constant, 0.0, scale)",
+                "scale = torch.where(constant, 1.0, scale)",
+            ),
+            Change(
+                "a constant of the standard mode is centred on its mean",
+                'centre = torch.where(constant, (stats["min"] + stats["max"]) / 2, centre)',
+                "pass",
+            ),
+            Change(
+                "the upper bound is that of the scale",
+                'self._get(key, "high").copy_((stats["max"] - centre) / _divisor(scale))',
+                'self._get(key, "high").copy_(torch.ones_like(scale))',
+            ),
+            Change(
+                "the divisor is not made again from loaded weights",
+                'self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))',
+                "pass",
+            ),
+            Change(
+                "statistics are cast to half precision",
+                "return result if result.dtype.itemsize >= 4 else buffer.to(result.device)",
+                "return result",
+            ),
+            Change(
+                "statistics that are not finite are taken",
+                "if not bool(value.isfinite().all()):",
+                "if False:",
+            ),
+        ],
+    ),
+    Target(
+        "policy/networks/layers/embeddings.py",
+        "tests/policy/networks/test_embeddings.py",
+        [
+            Change(
+                "time features x 1 instead of x 1000", "TIME_SCALE = 1000.0", "TIME_SCALE = 1.0"
+            ),
+            Change(
+                "the slowest frequency is a hundredth",
+                "_MAX_PERIOD = 10_000.0",
+                "_MAX_PERIOD = 100.0",
+            ),
+            Change(
+                "the sinusoid is of half precision",
+                "dtype = torch.promote_types(t.dtype, torch.float32)",
+                "dtype = t.dtype",
+                tests="tests/policy/networks/test_networks.py"
+                "::test_the_sinusoid_of_a_bfloat16_time_is_float32",
+            ),
+        ],
+    ),
+    Target(
+        "policy/networks/transformer.py",
+        "tests/policy/networks/test_networks.py::test_a_causal_transformer_does_not_look_ahead",
+        [
+            Change(
+                "a causal transformer looks ahead at observations",
+                "seen = torch.ones(horizon, n_obs_steps).tril()",
+                "seen = torch.ones(horizon, n_obs_steps)",
+            ),
+        ],
+    ),
+    Target(
+        "policy/networks/layers/attention.py",
+        "tests/policy/networks/test_layers.py",
+        [
+            Change(
+                "dropout acts in evaluation",
+                "return self.dropout if self.training else 0.0",
+                "return self.dropout",
+            ),
+        ],
+    ),
+    Target(
+        "policy/networks/scaling.py",
+        "tests/policy/networks/test_scaling.py"
+        "::test_only_layers_whose_inputs_grow_learn_more_slowly",
+        [
+            Change(
+                "wider layers learn faster",
+                "_fan_in(base.get_submodule(name)) / _fan_in(layer)",
+                "_fan_in(layer) / _fan_in(base.get_submodule(name))",
+            ),
+        ],
+    ),
+    Target(
+        "policy/encoders/image.py",
+        "tests/policy/encoders/test_encoders.py",
+        [
+            Change(
+                "pixels reach from 0 to 2",
+                "return pixels.to(dtype) / 127.5 - 1.0",
+                "return pixels.to(dtype) / 127.5",
+            ),
+            Change(
+                "the last place is never cropped",
+                "top = torch.randint(height - size[0] + 1, (batch, 1), device=device)",
+                "top = torch.randint(height - size[0], (batch, 1), device=device)",
+            ),
+            Change(
+                "evaluation crops at random",
+                "crop = random_crop if self.training else centre_crop",
+                "crop = random_crop",
+            ),
+            Change(
+                "keypoints are at the pixels' left edges",
+                "(2.0 * torch.arange(n, dtype=like.dtype, device=like.device) + 1.0)",
+                "(2.0 * torch.arange(n, dtype=like.dtype, device=like.device))",
+            ),
+        ],
+    ),
+]

@@ -1,0 +1,32 @@
+"""The table of mutants, room by room."""
+
+from __future__ import annotations
+
+from .datasets import DATASETS
+from .envs import ENVS
+from .formats import FORMATS
+from .guidance import GUIDANCE
+from .objectives import OBJECTIVES_ROWS
+from .policy import POLICY
+from .row import Row
+from .running import RUNNING
+from .sampling import SAMPLING
+from .storage import STORAGE
+from .tasks import TASKS
+from .training import TRAINING
+
+ROOMS = (
+    POLICY,
+    RUNNING,
+    GUIDANCE,
+    OBJECTIVES_ROWS,
+    TRAINING,
+    SAMPLING,
+    ENVS,
+    TASKS,
+    DATASETS,
+    STORAGE,
+    FORMATS,
+)
+
+ROWS: list[Row] = [row for room in ROOMS for target in room for row in target.rows()]
