@@ -111,8 +111,8 @@ OBJECTIVES_ROWS = [
             ),
             Change(
                 "the interval of times is not counted",
-                "rate = path.snr_fall(t) * (1 - self.earliest)",
-                "rate = path.snr_fall(t) * (1 + self.earliest)",
+                "inside = noised.t > self.earliest",
+                "inside = noised.t > 2 * self.earliest",
             ),
             Change(
                 "gamma learns from the mean of the bound",
@@ -217,11 +217,9 @@ OBJECTIVES_ROWS = [
             ),
             Change(
                 "a weight moves a learned path",
-                "    @torch.no_grad()\n"
-                "    def weight(self, path: Path, t: Tensor) -> Tensor:\n"
-                "        return path.snr_fall(t)",
-                "    def weight(self, path: Path, t: Tensor) -> Tensor:\n"
-                "        return path.snr_fall(t)",
+                "        return path.snr_fall(t).clamp(max=self.maximum)",
+                "        with torch.enable_grad():\n"
+                "            return path.snr_fall(t).clamp(max=self.maximum)",
             ),
         ],
     ),

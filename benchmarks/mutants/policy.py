@@ -125,8 +125,8 @@ POLICY = [
             ),
             Change(
                 "the blind estimate sees the observation",
-                "nothing = self.no_obs.expand_as(encoded)",
-                "nothing = encoded",
+                "nothing = self.denoiser.condition(self.no_obs.expand_as(encoded))",
+                "nothing = self.denoiser.condition(encoded)",
                 tests="tests/policy/test_diffusion_policy.py"
                 "::test_without_an_observation_the_estimate_ignores_it",
             ),
@@ -206,8 +206,8 @@ POLICY = [
             ),
             Change(
                 "EDM's coordinates take sigma_data for one",
-                "alpha, sigma = path.alpha(t) * SIGMA_DATA, path.sigma(t)",
-                "alpha, sigma = path.alpha(t), path.sigma(t)",
+                "alpha = path.alpha(t) * SIGMA_DATA",
+                "alpha = path.alpha(t)",
             ),
         ],
     ),
@@ -245,7 +245,8 @@ POLICY = [
             ),
             Change(
                 "the divisor is not made again from loaded weights",
-                'self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))',
+                "for key in self.keys:\n"
+                '            self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))',
                 "pass",
             ),
             Change(

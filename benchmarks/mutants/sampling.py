@@ -133,22 +133,20 @@ SAMPLING = [
         [
             Change(
                 "a rebased table with unscaled noise",
-                "init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, "
-                "self.noise * scale",
-                "init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, "
-                "self.noise",
+                "noise=self.noise * scale[:, None],",
+                "noise=self.noise,",
                 tests=NOISE,
             ),
             Change(
                 "a rebased table with unscaled estimates",
-                "init, estimate, noise = self.init * scale[:, 0], self.estimate * scale, ",
-                "init, estimate, noise = self.init * scale[:, 0], self.estimate, ",
+                "estimate=self.estimate * scale[:, None],",
+                "estimate=self.estimate,",
                 tests="tests/policy/sampling/test_samplers.py",
             ),
             Change(
                 "a rebased table keeps its times",
-                "return Table(path.time_at(angles), init, estimate, noise)",
-                "return Table(self.t, init, estimate, noise)",
+                "t=path.time_at(angles),",
+                "t=self.t,",
                 tests="tests/policy/sampling/test_samplers.py",
             ),
             Change(

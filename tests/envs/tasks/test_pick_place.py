@@ -14,7 +14,7 @@ from kinoise.envs import make_env, make_expert
 from kinoise.envs.inverse_kinematics import InverseKinematics
 from kinoise.envs.rollouts import ActionPushes, Recording, rollout
 from kinoise.envs.task_env import TaskEnv
-from kinoise.envs.tasks.pick_place import SPEC
+from kinoise.envs.tasks.pick_place import SPEC, task
 from kinoise.envs.tasks.pick_place.task import (
     ARM,
     CUBE_SIZE,
@@ -132,6 +132,29 @@ def test_success_needs_the_cube_lifted_at_the_goal_at_rest_and_released(env: Tas
     place_cube(env, rest)
     env.physics.data.joint("cube").qvel[0] = 0.1
     assert not env.task.evaluate(env.physics).success
+
+
+@pytest.mark.parametrize("touching", [[True, False], [False, True], [True, True]])
+def test_a_cube_that_is_touched_is_not_placed(
+    env: TaskEnv, monkeypatch: pytest.MonkeyPatch, touching: list[bool]
+) -> None:
+    obs, _ = env.reset(seed=2)
+    place_cube(env, [*obs["goal_pos"].tolist(), CUBE_SIZE / 2])
+    env.physics.data.userdata[0] = 1.0
+    assert env.task.evaluate(env.physics).success
+    monkeypatch.setattr(task, "_touching", lambda physics: touching)
+    assert not env.task.evaluate(env.physics).success
+
+
+@pytest.mark.parametrize("touching", [[False, False], [True, False], [True, True]])
+def test_a_cube_that_flies_is_not_lifted(
+    env: TaskEnv, monkeypatch: pytest.MonkeyPatch, touching: list[bool]
+) -> None:
+    env.reset(seed=2)
+    place_cube(env, [0.3, 0.3, CUBE_SIZE / 2 + 2 * LIFT_HEIGHT])
+    monkeypatch.setattr(task, "_touching", lambda physics: touching)
+    env.task.after_step(env.physics)
+    assert env.physics.data.userdata[0] == all(touching)
 
 
 def test_the_cube_held_at_the_goal_is_no_success() -> None:
