@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from torch import Tensor
 
-from kinoise.policy.normalizer import Normalizer
 from kinoise.policy.training.validation import validate
-
-STATISTICS = {
-    "action": {
-        "min": torch.full((2,), -2.0),
-        "max": torch.full((2,), 4.0),
-        "mean": torch.full((2,), 1.0),
-        "std": torch.full((2,), 2.0),
-    }
-}
 
 
 def known_policy(errors: Tensor) -> Any:
-    """Return a stand-in with To = 2, Ta = 3 that plans zero plus `errors` `[H]`, in data units."""
-    normalizer = Normalizer({"action": (2,)})
-    normalizer.fit(STATISTICS)
-    return SimpleNamespace(
-        denoiser=SimpleNamespace(device=torch.device("cpu")),
-        n_obs_steps=2,
-        n_action_steps=3,
-        normalizer=normalizer,
-        compute_loss=lambda batch, generator: batch["loss"],
-        sample=lambda obs, generator: errors[None, :, None].expand(len(obs["x"]), -1, 2),
-    )
+    """Return a policy with To = 2, Ta = 3 that plans zero plus `errors` `[H]`, in data units."""
+    policy = tiny.policy(obs_shapes={"x": [1]}, horizon=6, n_action_steps=3).eval()
+    policy.compute_loss = lambda batch, generator: batch["loss"]
+    policy.sample = lambda obs, generator: errors[None, :, None].expand(len(obs["x"]), -1, 2)
+    return policy
 
 
 def held_out(rows: int, loss: float, mask: Tensor | None = None) -> dict[str, Any]:
