@@ -1,20 +1,23 @@
-"""How the threads of a matmul wait for one another: asleep, so that a laptop in use stays fair.
+"""How long the threads of a matmul wait for one another before they sleep.
 
 OpenMP's threads spin at every barrier by default. Beside other work the thread they wait for is
 often not running, and a spinning one burns the share that it would need: training then keeps a few
-per cent of its idle speed (`benchmarks/busy.py`). The variables are read when torch is first
-imported, so they are set before.
+per cent of its idle speed (`benchmarks/busy.py`). To sleep at once would cost much of the speed of
+an idle machine, so they spin for some microseconds. The variable is read when torch is first
+imported, so it is set before.
 """
 
 from __future__ import annotations
 
 import os
 
-#: Variables of OpenMP, and of GNU's own implementation, which torch brings along on Linux.
-ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+#: Of GNU's OpenMP, which torch brings along on Linux.
+ASLEEP = {"GOMP_SPINCOUNT": "3000"}
 
 
 def wait_asleep() -> None:
-    """Let waiting threads sleep, in this process and its children; what the user set is kept."""
+    """Let waiting threads sleep soon, in this process and its children; the user's choice is kept."""
+    if "OMP_WAIT_POLICY" in os.environ:
+        return
     for variable, value in ASLEEP.items():
         os.environ.setdefault(variable, value)
