@@ -16,7 +16,7 @@ ASLEEP = {"GOMP_SPINCOUNT": "3000"}
 
 
 def wait_asleep() -> None:
-    """Let waiting threads sleep soon, in this process and its children; the user's choice is kept."""
+    """Let waiting threads sleep soon, here and in child processes; the user's choice is kept."""
     if "OMP_WAIT_POLICY" in os.environ:
         return
     for variable, value in ASLEEP.items():
