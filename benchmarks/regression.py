@@ -37,7 +37,7 @@ try:
     from kinoise.policy.training.trainer import Trainer
     from kinoise.scripts.command.composing import compose
 except ImportError:  # version 0.1
-    from kinoise.policy.training.trainer import Trainer
+    from kinoise.policy.trainer import Trainer
     from kinoise.scripts.composing import compose
 
 torch.set_num_threads(1)
