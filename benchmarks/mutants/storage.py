@@ -6,6 +6,7 @@ from .row import Change, Target
 
 BUFFER = "tests/datasets/storage/test_replay_buffer.py"
 SEEDS = "tests/datasets/storage/test_seeds.py"
+DAMAGE = "tests/datasets/storage/test_damage.py"
 
 STORAGE = [
     Target(
@@ -27,7 +28,7 @@ STORAGE = [
     ),
     Target(
         "datasets/storage/replay_buffer.py",
-        f"{BUFFER} {SEEDS}",
+        f"{BUFFER} {SEEDS} {DAMAGE}",
         [
             Change(
                 "an episode begins one step early",
