@@ -1,17 +1,18 @@
 """Has a hot path become slower? This checkout against another commit, turn by turn.
 
-Each turn is a fresh process that imports one of the two versions and times whole chunks (batch 1)
-and whole optimizer steps (batch 256) on one thread; the versions take turns, so a busy machine
-troubles both alike. The ratio is that of the medians over all turns; below 1 this checkout is
-faster.
+Both versions stay alive, each in a process of its own, and take turns of a few chunks (batch 1) or
+optimizer steps (batch 256) on one thread, so that a busy machine troubles both alike. Each turn
+gives the ratio of the two versions' medians in the thread's own time; what is reported is the
+median of the ratios with its 95 % interval (order statistics). Below 1 this checkout is faster.
 
-    python benchmarks/regression.py --base f17dddf --turns 8
+    python benchmarks/regression.py --base f17dddf --turns 40
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from common import THREAD_VARIABLES, machine, write_result
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("policy", "envs", "datasets", "configs", "scripts")
@@ -28,8 +30,9 @@ NETWORKS = ("residual_mlp", "unet1d", "dit")
 SAMPLERS = ("flow_euler", "ddim", "dpmpp_2m")
 
 #: Runs in the process of one version, whose root is on PYTHONPATH. It uses only what both have.
+#: Each line it reads is what to time and how often; each line it writes holds the milliseconds.
 PROBE = """
-import json, sys, time, tempfile
+import json, sys, tempfile, time
 import torch
 from kinoise.policy.build import build
 from kinoise.scripts import assembly
@@ -41,46 +44,64 @@ except ImportError:  # version 0.1
     from kinoise.scripts.composing import compose
 
 torch.set_num_threads(1)
-network, repeats, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-shapes = {"obs_shapes": {"state": [14]}, "action_dim": 5}
-times = {}
-for sampler in sys.argv[4:]:
+network = sys.argv[1]
+
+def policy_of(sampler):
     node = assembly.plain(compose("train", [f"network={network}", f"sampler={sampler}"]).policy)
     torch.manual_seed(0)
-    policy = build({**node, **shapes}).eval()
-    obs = {"state": torch.randn(1, 2, 14)}
-    spent = []
-    for _ in range(repeats + 10):
-        began = time.perf_counter()
-        policy.sample(obs)
-        spent.append(time.perf_counter() - began)
-    times[f"chunk, {sampler}"] = spent[10:]
+    return build({**node, "obs_shapes": {"state": [14]}, "action_dim": 5})
+
+obs = {"state": torch.randn(1, 2, 14)}
+policies = {f"chunk, {sampler}": policy_of(sampler).eval() for sampler in sys.argv[2:]}
+works = {what: lambda policy=policy: policy.sample(obs) for what, policy in policies.items()}
+
 batch = {"obs": {"state": torch.randn(256, 2, 14)}, "action": torch.randn(256, 16, 5),
          "mask": torch.ones(256, 16, dtype=torch.bool)}
-with tempfile.TemporaryDirectory() as folder:
-    trainer = Trainer(policy.train(), {"policy": {}}, folder, n_steps=10**6, precision="float32")
+folder = tempfile.TemporaryDirectory()
+trained = policy_of("flow_euler").train()
+trainer = Trainer(trained, {"policy": {}}, folder.name, n_steps=10**6, precision="float32")
+works["training step"] = lambda: trainer._train_step(lambda number: batch)
+
+print(json.dumps(list(works)), flush=True)
+for line in sys.stdin:
+    what, repeats = json.loads(line)
     spent = []
-    for _ in range(steps + 2):
-        began = time.perf_counter()
-        trainer._train_step(lambda number: batch)
-        spent.append(time.perf_counter() - began)
-    times["training step"] = spent[2:]
-print(json.dumps(times))
+    for _ in range(repeats):
+        began = time.thread_time()
+        works[what]()
+        spent.append(1e3 * (time.thread_time() - began))
+    print(json.dumps(spent), flush=True)
 """
 
 
-def turn(root: Path, network: str, repeats: int, steps: int) -> dict[str, list[float]]:
-    """Return the seconds that the version at `root` took, by what was timed."""
-    variables = dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, network, str(repeats), str(steps), *SAMPLERS],
-        env={**os.environ, **variables},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    times: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return times
+class Version:
+    """One version in a process of its own, ready to time what it is asked to."""
+
+    def __init__(self, root: Path, network: str) -> None:
+        variables = dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": str(root)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROBE, network, *SAMPLERS],
+            env={**os.environ, **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.works: list[str] = self._answer()
+
+    def time(self, what: str, repeats: int) -> float:
+        """Return the median milliseconds of `repeats` of one work."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([what, repeats]) + "\n")
+        self.process.stdin.flush()
+        return float(np.median(self._answer()))
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
 
 
 def importable(checkout: Path, folder: Path) -> Path:
@@ -95,30 +116,58 @@ def compare(before: Path, after: Path, arguments: argparse.Namespace) -> list[di
     """Let the two versions take turns and return a row for everything timed."""
     rows = []
     for network in arguments.networks:
-        seconds: dict[str, dict[str, list[float]]] = {"before": {}, "after": {}}
-        for _ in range(arguments.turns):
-            for version, root in (("before", before), ("after", after)):
-                for what, spent in turn(root, network, arguments.repeats, arguments.steps).items():
-                    seconds[version].setdefault(what, []).extend(spent)
-        for what, spent in seconds["after"].items():
-            old, new = 1e3 * np.median(seconds["before"][what]), 1e3 * np.median(spent)
+        versions = [Version(before, network), Version(after, network)]
+        for what in versions[0].works:
+            repeats = arguments.steps if what == "training step" else arguments.repeats
+            times = take_turns(versions, what, arguments.turns, repeats)
+            ratio = median_with_interval(times[:, 1] / times[:, 0])
+            old, new = np.median(times, axis=0)
             rows.append(
                 {"network": network, "what": what, "before_ms": old, "after_ms": new}
-                | {"ratio": new / old}
+                | {"ratio": ratio}
             )
-            print(f"{network:14s}{what:20s}{old:10.3f}{new:10.3f} ms   ratio {new / old:.3f}")
+            low, middle, high = ratio
+            print(
+                f"{network:14s}{what:20s}{old:10.3f}{new:10.3f} ms"
+                f"   ratio {middle:.3f} [{low:.3f}, {high:.3f}]",
+                flush=True,
+            )
+        for version in versions:
+            version.close()
     return rows
+
+
+def take_turns(versions: list[Version], what: str, turns: int, repeats: int) -> NDArray[np.float64]:
+    """Return milliseconds [turns, 2]; who goes first changes from turn to turn."""
+    for version in versions:
+        version.time(what, repeats)  # warms up caches and allocators
+
+    times = np.zeros((turns, 2))
+    for turn in range(turns):
+        for index in (0, 1) if turn % 2 else (1, 0):
+            times[turn, index] = versions[index].time(what, repeats)
+    return times
+
+
+def median_with_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return (low, median, high): the order statistics that hold the median with 95 %."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    reach = 0.98 * math.sqrt(n)  # the normal limit of the binomial with p = 1/2
+    low = ordered[max(0, math.floor(n / 2 - reach))]
+    high = ordered[min(n - 1, math.ceil(n / 2 + reach))]
+    return float(low), float(np.median(ordered)), float(high)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--base", required=True, help="commit to compare with")
-    parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--repeats", type=int, default=100, help="chunks in a turn")
-    parser.add_argument("--steps", type=int, default=4, help="optimizer steps in a turn")
+    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=10, help="chunks in a turn")
+    parser.add_argument("--steps", type=int, default=2, help="optimizer steps in a turn")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     arguments = parser.parse_args(argv)
-    print(f"{machine()['cpu']}, one thread; {arguments.base}, then this checkout, medians")
+    print(f"{machine()['cpu']}, one thread; {arguments.base}, then this checkout")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = folder / "base"
