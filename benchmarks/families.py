@@ -62,8 +62,8 @@ class Budget:
 
 
 BUDGETS = {
-    "pick_place": Budget(3000, 2e-3, "data/pick_place.zarr"),
-    "gym_pusht": Budget(12000, 3e-3, "data/pusht_human.zarr", ("data.pad_after=7",)),
+    "pick_place": Budget(6000, 2e-3, "data/pick_place.zarr"),
+    "gym_pusht": Budget(20000, 3e-3, "data/pusht_human.zarr", ("data.pad_after=7",)),
 }
 #: Time of a training step over that of the plain perceptron: such families train fewer steps.
 COST = {"dit": 4.0, "reflow": 2.2, "unet": 6.0}

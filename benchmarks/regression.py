@@ -3,9 +3,11 @@
 Both versions stay alive, each in a process of its own, and take turns of a few chunks (batch 1) or
 optimizer steps (batch 256) on one thread, so that a busy machine troubles both alike. Each turn
 gives the ratio of the two versions' medians in the thread's own time; what is reported is the
-median of the ratios with its 95 % interval (order statistics). Below 1 this checkout is faster.
+median of the ratios with its 95 % interval (order statistics), and the median of each pair of
+processes, since where memory happens to lie shifts a process by some percent. Below 1 this checkout
+is faster.
 
-    python benchmarks/regression.py --base f17dddf --turns 40
+    python benchmarks/regression.py --base f17dddf
 """
 
 from __future__ import annotations
@@ -116,25 +118,38 @@ def compare(before: Path, after: Path, arguments: argparse.Namespace) -> list[di
     """Let the two versions take turns and return a row for everything timed."""
     rows = []
     for network in arguments.networks:
-        versions = [Version(before, network), Version(after, network)]
-        for what in versions[0].works:
-            repeats = arguments.steps if what == "training step" else arguments.repeats
-            times = take_turns(versions, what, arguments.turns, repeats)
-            ratio = median_with_interval(times[:, 1] / times[:, 0])
-            old, new = np.median(times, axis=0)
-            rows.append(
-                {"network": network, "what": what, "before_ms": old, "after_ms": new}
-                | {"ratio": ratio}
-            )
-            low, middle, high = ratio
-            print(
-                f"{network:14s}{what:20s}{old:10.3f}{new:10.3f} ms"
-                f"   ratio {middle:.3f} [{low:.3f}, {high:.3f}]",
-                flush=True,
-            )
-        for version in versions:
-            version.close()
+        times: dict[str, list[NDArray[np.float64]]] = {}
+        for _ in range(arguments.pairs):
+            versions = [Version(before, network), Version(after, network)]
+            for what in versions[0].works:
+                repeats = arguments.steps if what == "training step" else arguments.repeats
+                turns = take_turns(versions, what, arguments.turns, repeats)
+                times.setdefault(what, []).append(turns)
+            for version in versions:
+                version.close()
+        rows += [row_of(network, what, pairs) for what, pairs in times.items()]
     return rows
+
+
+def row_of(network: str, what: str, pairs: list[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return and print what one work took; `pairs` holds milliseconds [turns, 2] of each pair."""
+    every = np.concatenate(pairs)
+    old, new = np.median(every, axis=0)
+    low, middle, high = median_with_interval(every[:, 1] / every[:, 0])
+    by_pair = [round(float(np.median(pair[:, 1] / pair[:, 0])), 3) for pair in pairs]
+    print(
+        f"{network:14s}{what:20s}{old:10.3f}{new:10.3f} ms"
+        f"   ratio {middle:.3f} [{low:.3f}, {high:.3f}]  pairs {by_pair}",
+        flush=True,
+    )
+    return {
+        "network": network,
+        "what": what,
+        "before_ms": old,
+        "after_ms": new,
+        "ratio": [low, middle, high],
+        "ratio_by_pair": by_pair,
+    }
 
 
 def take_turns(versions: list[Version], what: str, turns: int, repeats: int) -> NDArray[np.float64]:
@@ -162,7 +177,8 @@ def median_with_interval(values: NDArray[np.float64]) -> tuple[float, float, flo
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--base", required=True, help="commit to compare with")
-    parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--pairs", type=int, default=5, help="times both are started anew")
+    parser.add_argument("--turns", type=int, default=20, help="of a pair of processes")
     parser.add_argument("--repeats", type=int, default=10, help="chunks in a turn")
     parser.add_argument("--steps", type=int, default=2, help="optimizer steps in a turn")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)

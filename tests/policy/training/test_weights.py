@@ -57,6 +57,14 @@ def test_edms_weight_cancels_its_preconditioning() -> None:
     assert SIGMA_DATA == 0.5
 
 
+def test_the_own_loss_of_v_weighs_data_by_one_more_than_the_snr() -> None:
+    """Salimans & Ho 2022, section 4: |v - v_hat|^2 = (1 + SNR) |x_0 - x_0_hat|^2 where the
+    variance is preserved."""
+    path = VPLinear()
+    snr = torch.exp(2 * path.log_snr(INSIDE))
+    torch.testing.assert_close(Targets({"v_prediction": 1.0}, 1e30).weight(path, INSIDE), 1 + snr)
+
+
 @every_path
 def test_the_weight_of_several_targets_is_the_sum_of_their_errors(path: Path) -> None:
     """An x_0 error d moves a target by |det| / sigma d."""
