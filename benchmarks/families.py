@@ -66,7 +66,7 @@ BUDGETS = {
     "gym_pusht": Budget(20000, 3e-3, "data/pusht_human.zarr", ("data.pad_after=7",)),
 }
 #: Time of a training step over that of the plain perceptron: such families train fewer steps.
-COST = {"dit": 4.0, "reflow": 2.2, "unet": 6.0}
+COST = {"dit": 3.2, "reflow": 2.2, "unet": 3.5}
 #: Backbones of the families that are about a backbone, small enough for the common budget.
 SMALLER = {
     "dit": ["policy.network.width=64", "policy.network.depth=4"],
