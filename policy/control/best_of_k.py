@@ -22,10 +22,10 @@ MOST = 1024
 class BestOfK(Execution):
     """Draws K plans in one call and takes the nearest to the rest of the chunk in execution.
 
-    The backward coherence of bidirectional decoding (Liu et al. 2025, eq. 5): distances on the
-    overlap, step tau weighing decay^tau. Of its forward contrast (eq. 6) the positive samples are
-    the plans' own company, which costs nothing; a weaker policy for the negative ones would cost
-    as much again and is left out.
+    The backward coherence of bidirectional decoding (Liu et al. 2025): distances on the overlap,
+    step tau weighing decay^tau. Of its forward contrast the positive samples are the plans' own
+    company, which costs nothing; a weaker policy for the negative ones would cost as much again
+    and is left out.
 
     Args:
         n_candidates: K.

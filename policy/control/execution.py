@@ -94,7 +94,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class RecedingHorizon(Execution):
-    """The newest chunk alone counts (Chi et al. 2023, section 3.4)."""
+    """The newest chunk alone counts (Chi et al. 2023)."""
 
 
 def check_overlap(policy: DiffusionPolicy, name: str) -> None:

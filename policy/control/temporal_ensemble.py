@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TemporalEnsemble(Execution):
     """Averages the chunks that reach a step with the weights w_i = exp(-decay i).
 
-    i = 0 is the oldest of them (Zhao et al. 2023b, section IV-C, who plan at every step: Ta = 1).
+    i = 0 is the oldest of them (Zhao et al. 2023b, who plan at every step: Ta = 1).
     A mean of two modes is neither, so it suits policies whose samples agree.
 
     Args:
