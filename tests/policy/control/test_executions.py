@@ -191,6 +191,17 @@ def test_distances_are_those_of_the_normalised_actions() -> None:
     assert toys.act(controller, [0], 2)[1, 0].tolist() == [0.0, 20.0]
 
 
+def test_plans_are_compared_step_for_step() -> None:
+    """The last chunk counts 0, 1, 2 ...; two steps later the one that begins with 2 goes on."""
+    begins = iter([[0.0, 0.0], [3.0, 2.0]])
+
+    def source(obs: object, generator: object, *, previous: object) -> torch.Tensor:
+        return torch.tensor(next(begins))[:, None, None] + torch.arange(8.0)[:, None]
+
+    controller = RecedingHorizonController(source, 3, 2, execution=BestOfK(2))
+    assert toys.act(controller, [0], 4)[:, 0, 0].tolist() == [2.0, 3.0, 4.0, 5.0]
+
+
 def test_one_candidate_is_plain_execution_and_k_are_one_call() -> None:
     plain = toys.act(RecedingHorizonController(toys.Noisy(), 1, 3), [5, 6], 9)
     one = RecedingHorizonController(toys.Noisy(), 1, 3, execution=BestOfK(1))
