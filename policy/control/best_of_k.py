@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
 
 from ..errors import PolicyError
-from .execution import ChunkSource, Execution, Plans, Rest, check_overlap
-
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
+from .execution import ChunkSource, Execution, Planner, Plans, Rest, check_overlap
 
 #: Rows of one call of the network that a plan may take.
 MOST = 1024
@@ -58,7 +54,7 @@ class BestOfK(Execution):
         """See Execution."""
         return self.n_candidates
 
-    def source(self, policy: DiffusionPolicy) -> ChunkSource:
+    def source(self, policy: Planner) -> ChunkSource:
         """See Execution."""
         check_overlap(policy, "best of K")
         return super().source(policy)

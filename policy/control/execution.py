@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,9 +14,7 @@ from torch import Tensor
 from ..encoders.encoder import Observations
 from ..errors import PolicyError
 from ..sampling import Table
-
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
+from ..shapes import Chunks
 
 #: Plans of one episode from the present step on, in units of the normalised actions.
 Plans = Float[np.ndarray, "K n Da"]
@@ -45,6 +43,26 @@ class ChunkSource(Protocol):
         """
 
 
+@runtime_checkable
+class Planner(Protocol):
+    """What an execution asks of a policy: see `DiffusionPolicy`."""
+
+    horizon: int
+    n_obs_steps: int
+    n_action_steps: int
+    table: Table
+
+    def sample(
+        self,
+        obs: Observations,
+        generator: Sequence[torch.Generator],
+        *,
+        previous: Chunks | None = None,
+        start: float = 1.0,
+    ) -> Chunks:
+        """Return chunks of actions."""
+
+
 class Execution:
     """How an episode's chunks become its actions.
 
@@ -57,7 +75,7 @@ class Execution:
         """Chunks drawn for every plan, as rows of one call of the network."""
         return 1
 
-    def source(self, policy: DiffusionPolicy) -> ChunkSource:
+    def source(self, policy: Planner) -> ChunkSource:
         """Return what samples the chunks of a policy for it.
 
         Raises:
@@ -97,7 +115,7 @@ class RecedingHorizon(Execution):
     """The newest chunk alone counts (Chi et al. 2023)."""
 
 
-def check_overlap(policy: DiffusionPolicy, name: str) -> None:
+def check_overlap(policy: Planner, name: str) -> None:
     """Raise PolicyError where a policy's successive chunks have no step in common."""
     reach = policy.horizon - policy.n_obs_steps + 1
     if policy.n_action_steps >= reach:

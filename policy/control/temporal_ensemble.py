@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import PolicyError
-from .execution import ChunkSource, Execution, check_overlap
-
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
+from .execution import ChunkSource, Execution, Planner, check_overlap
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class TemporalEnsemble(Execution):
         if not np.isfinite(self.decay):
             raise PolicyError(f"execution.decay is a finite number; got {self.decay}")
 
-    def source(self, policy: DiffusionPolicy) -> ChunkSource:
+    def source(self, policy: Planner) -> ChunkSource:
         """See Execution."""
         check_overlap(policy, "temporal ensembling")
         return super().source(policy)

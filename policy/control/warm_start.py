@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ..errors import PolicyError
 from ..sampling import Table
 from ..sampling.warm import n_skipped
-from .execution import ChunkSource, Execution
-
-if TYPE_CHECKING:
-    from ..diffusion_policy import DiffusionPolicy
+from .execution import ChunkSource, Execution, Planner
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class WarmStart(Execution):
         if not 0 < self.start <= 1:
             raise PolicyError(f"execution.start lies above 0 and up to 1; got {self.start}")
 
-    def source(self, policy: DiffusionPolicy) -> ChunkSource:
+    def source(self, policy: Planner) -> ChunkSource:
         """See Execution."""
         if self.start == 1:
             return super().source(policy)
