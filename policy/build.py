@@ -24,6 +24,7 @@ _ROOT = __name__.rpartition(".")[0]
 #: Public face, below this package -> the bases whose public subclasses may be named there.
 FACES: dict[str, tuple[str, ...]] = {
     "": ("DiffusionPolicy",),
+    "control": ("Execution",),
     "encoders": ("Encoder",),
     "guidance": ("Guidance", "ConstraintSet"),
     "guidance.costs": ("Cost",),

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .control import Execution, RecedingHorizon
 from .denoiser import Denoiser, Rows
 from .encoders.encoder import Encoder, Observations
 from .errors import PolicyError
@@ -18,16 +19,15 @@ from .guidance.guided import guided
 from .networks import Backbone
 from .normalizer import Normalizer, Statistics, as_weights
 from .paths import Path
-from .paths.previous import handed_over, training_base
-from .sampling import Sampler, Table, run_table
+from .paths.previous import carried_on, training_base
+from .sampling import Sampler, Table
 from .sampling.noise import Generators, draw_noises
-from .sampling.table import TimeEstimate
-from .shapes import Chunks
+from .sampling.table import RowEstimate, TimeEstimate
+from .sampling.warm import run_from
+from .shapes import Chunks, Noises
 from .training.couplings import Coupling
 from .training.objectives import Objective, TrainingBatch
 
-#: The initial noise of chunks, then the M fresh ones of the table.
-Noises = Float[Tensor, "draws B H Da"]
 #: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.
 Clamp = Callable[[Tensor], Tensor]
 
@@ -53,6 +53,7 @@ class DiffusionPolicy(nn.Module):
         clip_sample: bound on the x_0 estimate while sampling, in units of the training data's own
             range (1: no action leaves it, whatever the normalisation); None for no bound.
         normalization: key -> mode of `Normalizer.fit`, where it is not "minmax".
+        execution: how a controller executes the chunks; None for `RecedingHorizon`.
 
     Raises:
         PolicyError: steps that do not fit the horizon, or slots that do not fit each other.
@@ -78,6 +79,7 @@ class DiffusionPolicy(nn.Module):
         obs_dropout: float = 0.0,
         clip_sample: float | None = 1.0,
         normalization: Mapping[str, str] | None = None,
+        execution: Execution | None = None,
     ) -> None:
         super().__init__()
         self.obs_shapes = {key: tuple(int(n) for n in shape) for key, shape in obs_shapes.items()}
@@ -91,6 +93,7 @@ class DiffusionPolicy(nn.Module):
         self.obs_dropout = obs_dropout
         self.clip_sample = clip_sample
         self.normalization = dict(normalization or {})
+        self.execution = execution or RecedingHorizon()
         self._check_settings()
 
         # A weight that is learned has parameters, which the optimizer must find.
@@ -234,6 +237,7 @@ class DiffusionPolicy(nn.Module):
         *,
         guidance: Sequence[Edit] = (),
         previous: Chunks | None = None,
+        start: float = 1.0,
     ) -> Chunks:
         """Return chunks of actions in the data's units; index To - 1 is executed first.
 
@@ -242,21 +246,19 @@ class DiffusionPolicy(nn.Module):
             generator: the source of noise: one for the batch, or one a row, which makes each row's
                 noise independent of its company.
             guidance: edits of every normalised x_0 estimate, after the policy's own.
-            previous: the chunks that were planned Ta steps ago, for a path that starts from them;
-                rows of NaN, or None, where there are none.
+            previous: the chunks that were planned Ta steps ago, for a path or a warm start that
+                begins with them; rows of NaN, or None, where there are none.
+            start: the time at which a warm start begins; 1 begins with noise alone.
         """
         batch = next(iter(obs.values())).shape[0]
         if batch == 0:
             return self.normalizer.scale("action").new_zeros(0, self.horizon, self.action_dim)
         noises = self._noises(batch, generator)
-        chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous)
+        chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous, start)
         return self.normalizer.unnormalize("action", chunk)
 
     def transport(self, obs: Observations, noise: Chunks) -> Chunks:
-        """Return the normalised chunks that the sampler makes of `noise`.
-
-        The sampler must need no further noise; guidance plays no part.
-        """
+        """Return the normalised chunks that a sampler without fresh noise makes, unguided."""
         return self._denoise(obs, noise[None], (), None)
 
     def predict_action(
@@ -296,29 +298,33 @@ class DiffusionPolicy(nn.Module):
         noises: Noises,
         edits: tuple[Edit, ...],
         previous: Chunks | None,
+        start: float = 1.0,
     ) -> Chunks:
         """Run the table on noises and return the normalised chunks."""
         rows, clamp = self._rows()
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
         noises = noises.to(rows.dtype)
-        base = self._base(previous, noises)
+        base = self._carried_on(previous, noises).nan_to_num(0.0) if self.path.has_base else None
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
+
+        known = self._carried_on(previous, noises) if start < 1 else None
+        run = partial(run_from, self.table, noises=noises, known=known, start=start)
         if edits:
-            return self._guided(here, {**obs, **here}, noises, edits, base)
+            return self._guided(here, {**obs, **here}, run, edits, base)
 
         with torch.inference_mode():
             estimate = rows.estimator(self.denoiser.condition(self.encode(here)), base)
             if clamp is None:
-                return run_table(self.table, estimate, noises)
-            return run_table(self.table, lambda k, x: clamp(estimate(k, x)), noises)
+                return run(estimate)
+            return run(lambda k, x: clamp(estimate(k, x)))
 
     @torch.inference_mode(False)
     def _guided(
         self,
         here: Observations,
         obs: Observations,
-        noises: Noises,
+        run: Callable[[RowEstimate], Chunks],
         edits: tuple[Edit, ...],
         base: Chunks | None,
     ) -> Chunks:
@@ -335,7 +341,7 @@ class DiffusionPolicy(nn.Module):
             estimate = guided(
                 rows, seeing, blind, edits, clamp=clamp, obs=obs, normalizer=self.normalizer
             )
-            return run_table(self.table, estimate, noises)
+            return run(estimate)
 
     def _compares(self, edits: tuple[Edit, ...]) -> bool:
         """Return whether an edit asks for the policy without observations; there must be one."""
@@ -355,14 +361,12 @@ class DiffusionPolicy(nn.Module):
         hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout
         return torch.where(hidden[:, None, None].to(condition.device), self.no_obs, condition)
 
-    def _base(self, previous: Chunks | None, noises: Noises) -> Chunks | None:
-        """Return the normalised base that the path starts from, if it has one."""
-        if not self.path.has_base:
-            return None
+    def _carried_on(self, previous: Chunks | None, noises: Noises) -> Chunks:
+        """Return the normalised previous chunks as they stand now; NaN where there are none."""
         if previous is None:
-            return torch.zeros_like(noises[0])
+            return torch.full_like(noises[0], torch.nan)
         chunk = self.normalizer.normalize("action", previous.to(noises.device))
-        return handed_over(chunk, self.n_action_steps).to(noises)
+        return carried_on(chunk, self.n_action_steps).to(noises)
 
     def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H Da"]:
         """Draw the noises of a batch of chunks: the initial one, then M fresh ones."""

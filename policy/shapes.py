@@ -7,3 +7,5 @@ from torch import Tensor
 
 #: Chunks of actions, or noise of their shape.
 Chunks = Float[Tensor, "B H Da"]
+#: The initial noise of chunks, then the M fresh ones of a table.
+Noises = Float[Tensor, "draws B H Da"]

@@ -38,6 +38,7 @@ class Choices:
 
     sampler: Mapping[str, Any] | None = None
     guidance: Sequence[Any] | None = None
+    execution: Mapping[str, Any] | None = None
 
     def checked(self) -> Choices:
         """Return the choices held to the constructors that they will be given to.
@@ -48,7 +49,9 @@ class Choices:
         if self.sampler is not None and "_target_" not in self.sampler:
             raise UsageError("policy.sampler is no sampler; choose one by sampler=NAME")
         return Choices(
-            check_node(self.sampler, "policy.sampler"), check_node(self.guidance, "policy.guidance")
+            check_node(self.sampler, "policy.sampler"),
+            check_node(self.guidance, "policy.guidance"),
+            check_node(self.execution, "policy.execution"),
         )
 
 
@@ -75,7 +78,11 @@ def check_base_network(node: Mapping[str, Any], base: Mapping[str, Any] | None) 
 
 
 def check_choices(
-    checkpoint: Path, choices: Choices, n_action_steps: int | None = None
+    checkpoint: Path,
+    choices: Choices,
+    n_action_steps: int | None = None,
+    *,
+    compare_plans: bool = False,
 ) -> DiffusionPolicy:
     """Return the policy with other choices, before a process is started that would fail on them.
 
@@ -83,12 +90,14 @@ def check_choices(
         UsageError, PolicyError: they do not fit the policy.
     """
     from kinoise.policy import load_policy
+    from kinoise.policy.control.receding_horizon import RecedingHorizonController
 
     try:
-        policy = load_policy(checkpoint, sampler=choices.sampler, guidance=choices.guidance)
+        policy = load_policy(checkpoint, **vars(choices))
     except BUILD_FAULTS as error:
         raise UsageError(f"the policy cannot take these settings: {error}") from error
     set_action_steps(policy, n_action_steps)
+    RecedingHorizonController.from_policy(policy, compare_plans=compare_plans)
     return policy
 
 
@@ -228,9 +237,11 @@ def load_controller(
     checkpoint: str,
     sampler: Mapping[str, Any] | None = None,
     guidance: Sequence[Any] | None = None,
+    execution: Mapping[str, Any] | None = None,
     batch_size: int = 1,
     device: str = "cpu",
     n_action_steps: int | None = None,
+    compare_plans: bool = False,
 ) -> RecedingHorizonController:
     """Load a checkpoint as a controller (see `RecedingHorizonController`).
 
@@ -238,16 +249,22 @@ def load_controller(
         checkpoint: its folder, or that of its run.
         sampler: another sampler than the stored one, as a configuration node.
         guidance: other edits of the x_0 estimate than the stored ones, as nodes.
-        batch_size: rows of every call of the policy.
+        execution: another way to execute chunks than the stored one, as a node.
+        batch_size: episodes of every call of the policy.
         device: where the policy computes.
         n_action_steps: Ta, actions executed of a chunk; None for the policy's own.
+        compare_plans: measure how well successive plans agree; the actions stay the same.
     """
     from kinoise.policy import load_policy
     from kinoise.policy.control.receding_horizon import RecedingHorizonController
 
-    policy = load_policy(checkpoint, sampler=sampler, guidance=guidance, device=device)
+    policy = load_policy(
+        checkpoint, device=device, sampler=sampler, guidance=guidance, execution=execution
+    )
     set_action_steps(policy, n_action_steps)
-    return RecedingHorizonController.from_policy(policy, batch_size=batch_size)
+    return RecedingHorizonController.from_policy(
+        policy, batch_size=batch_size, compare_plans=compare_plans
+    )
 
 
 def set_action_steps(policy: DiffusionPolicy, n_action_steps: int | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from . import assembly, tasks
 from .command.places import check_folder
 from .command.progress import Progress
-from .command.values import Above, AtMost, Positive, Seed
+from .command.values import Above, AtMost, Count, Positive, Seed
 from .reporting.report import write_metrics
 
 
@@ -23,6 +23,7 @@ class Settings:
     seconds: Positive
     first_seed: Seed
     rate_hz: Annotated[float, Above(0), AtMost(10_000)] | None
+    n_action_steps: Count | None
     out: Path | None
     trust: bool
     task: Any = None
@@ -50,8 +51,10 @@ def control(cfg: Settings) -> dict[str, Any]:
     task = tasks.task_of(cfg, checkpoint)
     rate = float(cfg.rate_hz or tasks.control_rate(task))
     n_ticks = max(1, round(cfg.seconds * rate))
-    assembly.check_choices(checkpoint, choices)
-    controller = assembly.load_controller(str(checkpoint), choices.sampler, choices.guidance)
+    assembly.check_choices(checkpoint, choices, cfg.n_action_steps)
+    controller = assembly.load_controller(
+        str(checkpoint), **vars(choices), n_action_steps=cfg.n_action_steps
+    )
 
     with (
         closing(tasks.make_env(task)()) as env,
@@ -67,6 +70,8 @@ def control(cfg: Settings) -> dict[str, Any]:
     chunks = 1e3 * np.array(controller.latencies)[1:]
     result = {
         "rate_hz": rate,
+        "n_action_steps": controller.n_action_steps,
+        "execution": str(controller.execution),
         "ticks": len(pace.latencies),
         "deadline_misses": pace.misses,
         "miss_rate": pace.miss_rate,

@@ -2,7 +2,8 @@
 
 The results do not depend on n_envs or n_workers: every episode owns the seed of its reset and of
 the sampler's noise. They are written as soon as the episodes are done; the scores of `n_steps` and
-the videos are added one by one, and `resume=true` goes on where an evaluation was stopped.
+of a list of `n_action_steps` and the videos are added one by one, and `resume=true` goes on where
+an evaluation was stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .command.places import check_folder
 from .command.progress import say
 from .command.values import Count, DeviceName, Environments, Seed, Workers
 from .evaluation import representative, roll_out, summarise
-from .reporting.results import Results, resumed
+from .reporting.results import ACTION_STEPS, SAMPLER_STEPS, SWEEPS, Results, Sweep, resumed
 
 if TYPE_CHECKING:
     from kinoise.envs.rollouts import EpisodeResult
@@ -44,13 +45,24 @@ class Settings:
     n_workers: Workers
     device: DeviceName
     batch_size: Count
-    n_action_steps: Count | None
+    n_action_steps: Count | tuple[Count, ...] | None
+    plan_consistency: bool
     n_steps: tuple[Count, ...]
     videos: bool
     trust: bool
     task: Any = None
     limits: Any = None
     policy: assembly.Choices = field(default_factory=assembly.Choices)
+
+    @property
+    def own_action_steps(self) -> int | None:
+        """Ta of the evaluation itself; None for the policy's own."""
+        return None if isinstance(self.n_action_steps, tuple) else self.n_action_steps
+
+    @property
+    def other_action_steps(self) -> tuple[int, ...]:
+        """The Ta that are scored besides."""
+        return self.n_action_steps if isinstance(self.n_action_steps, tuple) else ()
 
 
 def run(settings: Settings) -> Mapping[str, Any]:
@@ -74,10 +86,13 @@ def evaluate(settings: Settings) -> Results:
     check_folder("out", out)
     task = tasks.task_of(settings, checkpoint)
     make_env = tasks.make_env(task)
-    policy = assembly.check_choices(checkpoint, choices, settings.n_action_steps)
+    check = partial(assembly.check_choices, checkpoint, compare_plans=settings.plan_consistency)
+    policy = check(choices, settings.own_action_steps)
     others = _samplers(settings.n_steps, checkpoint, choices.sampler)
     for sampler in others.values():
-        assembly.check_choices(checkpoint, replace(choices, sampler=sampler))
+        check(replace(choices, sampler=sampler), settings.own_action_steps)
+    for n_action_steps in settings.other_action_steps:
+        check(choices, n_action_steps)
     asked = _asked(settings, checkpoint, choices, task)
     figures = resumed(out, asked) if settings.resume else {}
     results = Results(out, checkpoint, assembly.run_folder(checkpoint) / "metrics.jsonl", figures)
@@ -85,11 +100,12 @@ def evaluate(settings: Settings) -> Results:
     actor = partial(
         assembly.controller_factory,
         checkpoint,
-        guidance=choices.guidance,
+        **vars(choices),
         batch_size=settings.batch_size,
         device=settings.device,
-        n_action_steps=settings.n_action_steps,
+        n_action_steps=settings.own_action_steps,
     )
+    measured = partial(actor, compare_plans=settings.plan_consistency)
     roll = partial(
         roll_out,
         make_env,
@@ -99,16 +115,18 @@ def evaluate(settings: Settings) -> Results:
         n_workers=settings.n_workers,
     )
     if not figures:
-        episodes = roll(actor(sampler=choices.sampler), label="evaluate")
-        latency = _latency(make_env, actor(sampler=choices.sampler)())
+        episodes = roll(measured(), label="evaluate")
+        latency = _latency(make_env, actor()())
         found = _base_figures(policy, checkpoint, choices, episodes)
         results.publish(asked=asked, task=task.name, **found, **latency)
     _print_summary(results.figures)
     for n_steps, sampler in others.items():
-        _add_to_sweep(results, n_steps, partial(roll, actor(sampler=sampler)))
+        _add_to_sweep(results, SAMPLER_STEPS, n_steps, partial(roll, measured(sampler=sampler)))
+    for n in settings.other_action_steps:
+        _add_to_sweep(results, ACTION_STEPS, n, partial(roll, measured(n_action_steps=n)))
     if settings.videos and not results.figures["videos"]:
         episodes = _episodes(results.figures["episodes"])
-        results.publish(videos=_film(task, actor(sampler=choices.sampler), episodes, out))
+        results.publish(videos=_film(task, actor(), episodes, out))
     return results
 
 
@@ -135,7 +153,8 @@ def _asked(
         "first_seed": settings.first_seed,
         "batch_size": settings.batch_size,
         "device": settings.device,
-        "n_action_steps": settings.n_action_steps,
+        "n_action_steps": settings.own_action_steps,
+        **({"plan_consistency": True} if settings.plan_consistency else {}),
         **assembly.plain(choices),
     }
 
@@ -156,15 +175,17 @@ def _base_figures(
         "first_seed": min(each.seed for each in episodes),
         **summarise(episodes),
         "parameters": sum(each.numel() for each in policy.parameters()),
-        "nfe": policy.table.n_evaluations,
+        "nfe": policy.execution.n_evaluations(policy.table),
         "n_action_steps": policy.n_action_steps,
+        "execution": str(policy.execution),
         "sampler": sampler["solver"],
-        "sweep": [],
+        **{sweep.key: [] for sweep in SWEEPS},
         "videos": [],
         "episodes": [
             {"seed": e.seed, "success": e.success, "score": e.score, "length": e.length}
             for e in episodes
         ],
+        "plans": [{"seed": e.seed, **e.report} for e in episodes if e.report is not None],
     }
 
 
@@ -182,8 +203,9 @@ def _latency(make_env: Any, controller: Any) -> dict[str, Any]:
     env = make_env()
     obs, _ = env.reset(seed=0)
     env.close()
-    for _ in range(N_TIMED + N_WARM):
-        controller([obs], [0], [0])  # step 0 starts afresh, so that every call replans
+    # One episode of the same observation: a chunk may cost less once there is one before it.
+    for step in range((N_TIMED + N_WARM) * controller.n_action_steps):
+        controller([obs], [0], [step])
     times = 1e3 * np.array(controller.latencies)[N_WARM:]
     return {
         "chunk_ms_p50": float(np.percentile(times, 50)),
@@ -191,15 +213,16 @@ def _latency(make_env: Any, controller: Any) -> dict[str, Any]:
     }
 
 
-def _add_to_sweep(results: Results, n_steps: int, roll: Any) -> None:
-    """Score one number of sampler steps, unless that was done, and publish it."""
-    sweep = results.figures["sweep"]
-    if all(row["n_steps"] != n_steps for row in sweep):
-        row = {"n_steps": n_steps, **summarise(roll(label=f"{n_steps} sampler steps"))}
-        results.publish(sweep=sorted([*sweep, row], key=lambda each: int(each["n_steps"])))
+def _add_to_sweep(results: Results, sweep: Sweep, count: int, roll: Any) -> None:
+    """Score one number of a sweep, unless that was done, and publish it."""
+    rows = results.figures.get(sweep.key, [])
+    if all(row[sweep.setting] != count for row in rows):
+        row = {sweep.setting: count, **summarise(roll(label=f"{count} {sweep.label}"))}
+        found = sorted([*rows, row], key=lambda each: int(each[sweep.setting]))
+        results.publish(**{sweep.key: found})
         low, high = row["score_interval"]
         say(
-            f"  {n_steps:3d} steps     score {row['score']:.3f} [{low:.3f}, {high:.3f}]"
+            f"  {count:3d} {sweep.label}  score {row['score']:.3f} [{low:.3f}, {high:.3f}]"
             f"  success {row['success']:.3f}"
         )
 
@@ -244,6 +267,11 @@ def _print_summary(figures: Mapping[str, Any]) -> None:
     low, high = figures["score_interval"]
     say(f"score           {figures['score']:.3f}  [{low:.3f}, {high:.3f}]")
     say(f"episode length  {figures['length']:.1f} steps")
+    if "plan_consistency" in figures:
+        say(
+            "plans           {disagreement:.3f} apart, {switches:.1%} of {replans} replans switch "
+            "mode".format(**figures["plan_consistency"])
+        )
     say(
         f"chunk latency   p50 {figures['chunk_ms_p50']:.2f} ms, "
         f"p99 {figures['chunk_ms_p99']:.2f} ms (one thread)"

@@ -50,11 +50,17 @@ def roll_out(
 
 
 def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Return n, success with its Wilson interval, score with Gaffke's, and length."""
+    """Return n, success with its Wilson interval, score with Gaffke's, and length.
+
+    Where the plans of all episodes were compared, `plan_consistency` tells how well they agree.
+    """
     from kinoise.envs.intervals import mean_interval, wilson_interval
+    from kinoise.policy.control.plan_consistency import pooled
 
     success = wilson_interval(sum(e.success for e in episodes), len(episodes))
     score = mean_interval([e.score for e in episodes])
+    reports = [e.report for e in episodes if e.report is not None]
+    plans = {"plan_consistency": pooled(reports)} if reports else {}
     return {
         "n_episodes": len(episodes),
         "success": success.estimate,
@@ -62,6 +68,7 @@ def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
         "score": score.estimate,
         "score_interval": (score.low, score.high),
         "length": float(np.mean([e.length for e in episodes])),
+        **plans,
     }
 
 

@@ -26,8 +26,8 @@ POLICY = [
             ),
             Change(
                 "clipping is off",
-                "return run_table(self.table, lambda k, x: clamp(estimate(k, x)), noises)",
-                "return run_table(self.table, estimate, noises)",
+                "return run(lambda k, x: clamp(estimate(k, x)))",
+                "return run(lambda k, x: estimate(k, x))",
             ),
             Change(
                 "clip_sample counts double",

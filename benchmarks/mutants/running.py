@@ -170,13 +170,13 @@ RUNNING = [
             ),
             Change(
                 "actions that are not finite are executed",
-                "if not np.isfinite(chunks).all():",
+                "if not np.isfinite(found).all():",
                 "if False:",
             ),
             Change(
                 "the chunk in execution is not handed on",
-                "            stream.chunk = chunk\n",
-                "",
+                "known = [stream.chunks[-1] for stream in streams if stream.chunks]",
+                "known = []",
             ),
             Change(
                 "an episode without a chunk hands on zeros",

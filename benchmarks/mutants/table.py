@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .datasets import DATASETS
 from .envs import ENVS
+from .execution import EXECUTION
 from .formats import FORMATS
 from .guidance import GUIDANCE
 from .objectives import OBJECTIVES_ROWS
@@ -18,6 +19,7 @@ from .training import TRAINING
 ROOMS = (
     POLICY,
     RUNNING,
+    EXECUTION,
     GUIDANCE,
     OBJECTIVES_ROWS,
     TRAINING,

@@ -1,6 +1,6 @@
 """Episodes: a control loop, many of them in lock-step, and several processes of those."""
 
-from .control_loop import Actor, Clock, ControlLoop, Perturbation, SimulatedClock
+from .control_loop import Actor, Clock, ControlLoop, Perturbation, Reporter, SimulatedClock
 from .episodes import EpisodeResult, Recording
 from .perturbation import ActionPushes
 from .rollout import rollout
@@ -13,6 +13,7 @@ __all__ = [
     "EpisodeResult",
     "Perturbation",
     "Recording",
+    "Reporter",
     "SimulatedClock",
     "rollout",
 ]

@@ -8,9 +8,10 @@ same call, which is far cheaper than a call for each.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import Env
@@ -34,6 +35,15 @@ class Actor(Protocol):
             seeds: of each episode, which also name it: its state is kept under its seed.
             steps: the control steps each episode has behind it; 0 marks a new one.
         """
+        ...
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """An actor that has something to say of an episode besides its actions."""
+
+    def report(self, seed: int) -> Mapping[str, float] | None:
+        """Return it, before the actor is called again without the episode."""
         ...
 
 
@@ -109,8 +119,15 @@ class ControlLoop:
                 if not self._clock.wait():
                     return
                 self._tick(running)
-                yield from (episode.result() for episode in running if episode.ended)
+                yield from (self._result(episode) for episode in running if episode.ended)
                 running = [episode for episode in running if not episode.ended]
+
+    def _result(self, episode: Episode) -> EpisodeResult:
+        """Return the outcome of an episode that has just ended, with the actor's report."""
+        result = episode.result()
+        if not isinstance(self._actor, Reporter):
+            return result
+        return replace(result, report=self._actor.report(episode.seed))
 
     def _tick(self, running: Sequence[Episode]) -> None:
         """Bring every running episode one step further."""

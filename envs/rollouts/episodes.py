@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,7 @@ class EpisodeResult:
         obs: key -> `[T, ...]`, the observation before each action; None unless recorded.
         action: `[T, Da]`, the actor's own action, before any perturbation; None unless recorded.
         frames: uint8 `[n, h, w, 3]`; None unless recorded.
+        report: what the actor had to say of the episode, if it is a `Reporter`.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class EpisodeResult:
     obs: Observation | None = None
     action: Actions | None = None
     frames: NDArray[np.uint8] | None = None
+    report: Mapping[str, float] | None = None
 
 
 class Episode:

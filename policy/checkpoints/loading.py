@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ..build import build
+from ..control import Execution
 from ..diffusion_policy import DiffusionPolicy
 from ..errors import PolicyError
 from ..sampling import Sampler
@@ -41,6 +42,7 @@ def load_policy(
     device: str | torch.device = "cpu",
     sampler: Mapping[str, Any] | Sampler | None = None,
     guidance: Sequence[Any] | None = None,
+    execution: Mapping[str, Any] | Execution | None = None,
     allow: Sequence[str] = (),
 ) -> DiffusionPolicy:
     """Load a policy for running: averaged weights, evaluation mode.
@@ -53,6 +55,7 @@ def load_policy(
         device: where the policy computes.
         sampler: another sampler than the stored one, as a configuration node or object.
         guidance: other edits of the x_0 estimate than the stored ones, as nodes or objects.
+        execution: another way to execute chunks than the stored one, as a node or object.
         allow: packages outside Kinoise whose classes the checkpoint may name.
 
     Raises:
@@ -67,6 +70,8 @@ def load_policy(
     node["sampler"] = read_table(folder / "table.safetensors") if sampler is None else sampler
     if guidance is not None:
         node["guidance"] = guidance
+    if execution is not None:
+        node["execution"] = execution
 
     shapes = read_shapes(folder / "policy.safetensors")
     weights = sum(int(torch.Size(shape).numel()) for shape in shapes.values())

@@ -10,14 +10,19 @@ from torch import Tensor
 COLD = 0.1
 
 
+def carried_on(chunk: Float[Tensor, "B H Da"], n_action_steps: int) -> Float[Tensor, "B H Da"]:
+    """Return a chunk as it stands Ta steps later, its last action held."""
+    rest = chunk[:, n_action_steps:]
+    held = rest[:, -1:].expand(-1, chunk.shape[1] - rest.shape[1], -1)
+    return torch.cat([rest, held], 1)
+
+
 def handed_over(chunk: Float[Tensor, "B H Da"], n_action_steps: int) -> Float[Tensor, "B H Da"]:
-    """Return a chunk as it stands Ta steps later, its last action held.
+    """Return a chunk as it stands Ta steps later, for a path that starts from it.
 
     Rows of NaN, which have no previous chunk, become zeros: the middle of the normalised range.
     """
-    rest = chunk[:, n_action_steps:]
-    held = rest[:, -1:].expand(-1, chunk.shape[1] - rest.shape[1], -1)
-    return torch.cat([rest, held], 1).nan_to_num(0.0)
+    return carried_on(chunk, n_action_steps).nan_to_num(0.0)
 
 
 def training_base(sample: Float[Tensor, "B H Da"], n_action_steps: int) -> Float[Tensor, "B H Da"]:

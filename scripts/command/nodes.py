@@ -24,6 +24,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     **dict.fromkeys(("token_hidden_dim", "feature_dim", "n_keypoints"), (AtLeast(1),)),
     **dict.fromkeys(("n_features", "n_iterations", "n_cycles", "image_size"), (AtLeast(1),)),
     **dict.fromkeys(("n_cond_layers", "n_samples", "between", "first", "delay"), (AtLeast(0),)),
+    **dict.fromkeys(("n_candidates",), (AtLeast(1), AtMost(1024))),
     **dict.fromkeys(("expansion", "mlp_ratio", "time_scale", "rho"), (Above(0),)),
     **dict.fromkeys(("sigma_min", "sigma_max", "beta_max", "regularisation"), (Above(0),)),
     **dict.fromkeys(("clip_sample", "maximum", "gamma", "shift", "power"), (Above(0),)),

@@ -131,7 +131,7 @@ VERBS = {
         Verb(
             "bench",
             "bench",
-            "measure: latency, loader, training, families, guidance",
+            "measure: latency, loader, training, families, guidance, execution",
             (
                 ("kinoise bench latency", "chunk p50/p99 of each backbone and sampler"),
                 ("kinoise bench loader", "windows per second against a torch DataLoader"),
@@ -142,7 +142,7 @@ VERBS = {
                     "benchmark",
                     "BENCHMARK",
                     "what to measure",
-                    choices=("latency", "loader", "training", "families", "guidance"),
+                    choices=("latency", "loader", "training", "families", "guidance", "execution"),
                 ),
             ),
         ),

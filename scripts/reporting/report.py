@@ -63,6 +63,7 @@ TILES = (
     _Tile("deadline_misses", "Deadline misses", note=("ticks", "of {} ticks")),
     _Tile("parameters", "Parameters"),
     _Tile("nfe", "Network evaluations", note=("sampler", "a chunk, {}")),
+    _Tile("n_action_steps", "Executed of a chunk", note=("execution", "steps, {}")),
 )
 
 #: What the two headline figures mean.

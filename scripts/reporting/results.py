@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,31 @@ HEADLINES = (
     "parameters",
     "nfe",
     "sampler",
+    "n_action_steps",
+    "execution",
 )
 #: Curves of training that the report shows, by their name in `metrics.jsonl`.
 CURVES = {"loss": "Training loss", "eval/success": "Success of checkpoints"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Scores over the values of one setting.
+
+    Attributes:
+        key: of the rows among the figures.
+        setting: what is swept, and its name in each row.
+        label: its name in words.
+    """
+
+    key: str
+    setting: str
+    label: str
+
+
+SAMPLER_STEPS = Sweep("sweep", "n_steps", "sampler steps")
+ACTION_STEPS = Sweep("action_sweep", "n_action_steps", "executed actions")
+SWEEPS = (SAMPLER_STEPS, ACTION_STEPS)
 
 
 class Results:
@@ -61,11 +84,11 @@ class Results:
             title=f"Kinoise on {figures['task']}",
             subtitle=f"{figures['n_episodes']} episodes from seed {figures['first_seed']}, "
             f"checkpoint {self.checkpoint.resolve().name}",
-            summary={key: figures[key] for key in HEADLINES} | ticks,
+            summary={key: figures[key] for key in HEADLINES if key in figures} | ticks,
             episodes=figures["episodes"],
-            curves=_curves(self.log, figures["sweep"]),
+            curves=_curves(self.log, figures),
             videos=[self._video(each) for each in figures["videos"]],
-            tables=[_sweep_table(figures["sweep"])] if figures["sweep"] else [],
+            tables=_tables(figures),
             environment={
                 **machine(),
                 "versions": read_meta(self.checkpoint)["versions"],
@@ -120,7 +143,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _curves(log: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _curves(log: Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     from kinoise.policy.training.log import read_log
 
     records = read_log(log)
@@ -129,25 +152,46 @@ def _curves(log: Path, sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         points = [(record["step"], record[key]) for record in records if key in record]
         if len(points) > 1:
             curves[title] = points
-    if len(sweep) > 1:
-        curves["Score by sampler steps | steps"] = [
-            (row["n_steps"], row["score"], *row["score_interval"]) for row in sweep
-        ]
+    for sweep in SWEEPS:
+        rows = figures.get(sweep.key, [])
+        if len(rows) > 1:
+            curves[f"Score by {sweep.label} | {sweep.label}"] = [
+                (row[sweep.setting], row["score"], *row["score_interval"]) for row in rows
+            ]
     return curves
 
 
-def _sweep_table(sweep: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _tables(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tables = [_sweep_table(sweep, rows) for sweep in SWEEPS if (rows := figures.get(sweep.key))]
+    plans = figures.get("plan_consistency")
+    if plans:
+        tables.append(_plan_table(plans))
+    return tables
+
+
+def _plan_table(plans: Mapping[str, Any]) -> dict[str, Any]:
+    words = {
+        "replans": "replans",
+        "disagreement": "distance of successive plans, in normalised actions",
+        "multimodal": "share of replans at which fresh plans fall in two groups",
+        "switches": "share of replans that go over to the other group",
+    }
+    rows = [[text, plans[key]] for key, text in words.items()]
+    return {"title": "Consistency of plans", "columns": ["figure", "value"], "rows": rows}
+
+
+def _sweep_table(sweep: Sweep, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        "title": "Sampler steps",
-        "columns": ["steps", "score", "95 % interval", "success", "95 % interval"],
+        "title": sweep.label.capitalize(),
+        "columns": [sweep.label, "score", "95 % interval", "success", "95 % interval"],
         "rows": [
             [
-                row["n_steps"],
+                row[sweep.setting],
                 row["score"],
                 "{:.3f} to {:.3f}".format(*row["score_interval"]),
                 row["success"],
                 "{:.3f} to {:.3f}".format(*row["success_interval"]),
             ]
-            for row in sweep
+            for row in rows
         ],
     }

@@ -26,6 +26,7 @@ POLICY_SLOTS = (
     "coupling",
     "sampler",
     "guidance",
+    "execution",
     "optimizer",
 )
 CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]

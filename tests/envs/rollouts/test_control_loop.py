@@ -92,3 +92,18 @@ def test_the_clock_is_asked_before_every_tick_and_ends_the_loop() -> None:
     assert clock.log == ["wait", "command"] * 3 + ["wait"]
     # Seed 0 takes one tick and seed 1 two; seed 2 was under way when the clock ended.
     assert [result.seed for result in results] == [0, 1]
+
+
+class Reporter(Recorder):
+    """Has something to say of every episode."""
+
+    def report(self, seed: int) -> dict[str, float]:
+        assert seed in self.seen[-1][0]
+        return {"tenfold": 10.0 * seed}
+
+
+def test_what_an_actor_has_to_say_of_an_episode_travels_with_its_result() -> None:
+    results = list(ControlLoop([Counter(), Counter()], Reporter()).run([0, 2, 1]))
+    assert {r.seed: r.report for r in results} == {s: {"tenfold": 10.0 * s} for s in (0, 1, 2)}
+    silent = next(iter(ControlLoop([Counter()], Recorder()).run([1])))
+    assert silent.report is None

@@ -195,7 +195,7 @@ LINES = [
     # Values of the wrong type or beyond their bounds.
     *_each("eval RUN out=EMPTY", "n_episodes", NOT_A_COUNT),
     *_each("eval RUN out=EMPTY", "batch_size", NOT_A_COUNT),
-    *_each("eval RUN out=EMPTY", "n_action_steps", ("abc", "0", "-1", "99", "[1]", "1.5")),
+    *_each("eval RUN out=EMPTY", "n_action_steps", ("abc", "0", "-1", "99", "[1,99]", "1.5")),
     *_each("eval RUN out=EMPTY", "n_steps", ("1", "[0]", "[-1]", "[a]", "null", "[1.5]")),
     *_each("eval RUN out=EMPTY", "first_seed", NOT_A_SEED),
     *_each("eval RUN out=EMPTY", "videos", NOT_A_TRUTH),
