@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from .command.errors import UsageError
 from .command.places import check_folder
 from .command.progress import Progress
 from .command.settings import plain
-from .command.values import Positive
+from .command.values import AtLeast, Positive
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Settings:
 
     source: Path
     out: Path
-    format: Literal["auto", "diffusion_policy"]
-    keys: tuple[str, ...] | None
+    format: str
+    keys: tuple[str, ...] | Mapping[str, str] | None
+    min_steps: Annotated[int, AtLeast(1)]
     allow_missing: bool
     overwrite: bool
     control_rate_hz: Positive | None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from ..errors import DatasetError, nearest
 from ..keys import ACTION
 from ..storage import ReplayBuffer, replacing
 from ..storage.directory import cannot_write
-from .importer import AUTO, Block, ForeignData, find_importer
+from .importer import AUTO, Block, ForeignData, Importer, Keys, find_importer, maps_keys
+from .selection import renamed, without_short
 
 BLOCK_BYTES = 64 << 20
 
@@ -56,7 +58,8 @@ def import_data(
     action_high: Sequence[float] | None = None,
     env_id: str | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
-    keys: Sequence[str] | None = None,
+    keys: Keys = None,
+    min_steps: int = 1,
     derived: Mapping[str, Sequence[Any]] | None = None,
     allow_missing: bool = False,
     overwrite: bool = False,
@@ -78,7 +81,9 @@ def import_data(
         action_high: [Da], upper limits.
         env_id: Environment the data were recorded in.
         env_kwargs: Its arguments.
-        keys: What to copy, every key if None; the action always.
+        keys: What to copy, every key if None; the action always. A map {our name: the source's}
+            also says which array is which; see `plain.names.ROLES`.
+        min_steps: Leave out episodes of fewer steps.
         derived: Keys to add, each the columns [first, stop) of a copied one: {"agent_pos":
             ("state", 0, 2)} names a part of a state vector.
         allow_missing: Fill what is absent from the source as its format says, rather than refuse.
@@ -106,7 +111,8 @@ def import_data(
         ),
     }
 
-    with importer.open(source, keys, allow_missing=allow_missing) as data:
+    with opened(importer, source, keys, allow_missing=allow_missing) as data:
+        data = without_short(data, min_steps, source)
         attributes = _attributes(importer.name, source, data, given)
         columns = _checked_columns(data, derived or {})
         with replacing(destination, attributes, overwrite=overwrite) as buffer:
@@ -123,6 +129,19 @@ def import_data(
         keys=tuple(sorted((*data.shapes, *columns))),
         notes=(*data.notes, *unstated, *outside),
     )
+
+
+@contextmanager
+def opened(
+    importer: Importer, source: Path, keys: Keys, *, allow_missing: bool
+) -> Iterator[ForeignData]:
+    """Open a source, with the names for its keys that a map of them gives."""
+    if not isinstance(keys, Mapping) or maps_keys(importer):
+        with importer.open(source, keys, allow_missing=allow_missing) as data:  # type: ignore[arg-type]
+            yield data
+        return
+    with importer.open(source, list(keys.values()), allow_missing=allow_missing) as data:
+        yield renamed(data, keys)
 
 
 def _attributes(
@@ -179,7 +198,8 @@ def _copy(
             done += len(block[ACTION])
             if progress is not None:
                 progress(done * row_bytes, data.n_steps * row_bytes)
-        buffer.commit(np.diff(data.episode_ends, prepend=0).tolist())
+        seeds = None if data.seeds is None else data.seeds.tolist()
+        buffer.commit(np.diff(data.episode_ends, prepend=0).tolist(), seeds, may_repeat=True)
     except DatasetError as error:
         if isinstance(error.__cause__, OSError):
             refused = cannot_write(destination, error.__cause__)
