@@ -58,6 +58,9 @@ class ForeignData:
         converted: One line for each key whose numbers were changed on the way.
         seeds: int64 [n_episodes], what each episode was reset with; None where nobody said.
         found: What the source holds; empty where the keys tell it all.
+        blocks_of: `blocks_of(n_rows, episodes)` yields the rows of some episodes, in order; None
+            where a source can only be read from its start.
+        subsets: {name: bool [n_episodes]}, named parts of the source, such as a training split.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -71,6 +74,8 @@ class ForeignData:
     converted: tuple[str, ...] = ()
     seeds: NDArray[np.int64] | None = None
     found: tuple[Found, ...] = ()
+    blocks_of: Callable[[int, NDArray[np.int64]], Iterator[Block]] | None = None
+    subsets: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def n_steps(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from ...errors import DatasetError
 from ...keys import ACTION
 from ..importer import Block, ForeignData, Found, Keys
 from .arrays import SourceArray, refuse_objects, refuse_wide_rows
+from .episodes import gathered
 from .marks import Marks, find_marks
-from .names import ENV_NAMES, PERIOD_NAMES, RATE_NAMES, SEED_NAMES, TIME_NAMES
+from .names import SEED_NAMES, TIME_NAMES
 from .roles import (
     Arrays,
     Choice,
@@ -27,9 +29,8 @@ from .roles import (
     read_choice,
     unclear,
 )
+from .singles import read_single
 from .timing import rate_of_times
-
-SHORT_TEXT = 1000
 
 
 @dataclass
@@ -75,16 +76,21 @@ def open_flat(path: Path, arrays: Arrays, keys: Keys) -> ForeignData:
     refuse_wide_rows(path, list(named.values()))
     n_steps = int(marks.ends[-1])
 
-    def blocks(n: int) -> Iterator[Block]:
-        for start in range(0, n_steps, n):
-            stop = min(start + n, n_steps)
+    def rows(n: int, first: int, last: int) -> Iterator[Block]:
+        for start in range(first, last, n):
+            stop = min(start + n, last)
             yield {key: as_rows(array.rows(start, stop)) for key, array in named.items()}
+
+    def blocks_of(n: int, episodes: NDArray[np.int64]) -> Iterator[Block]:
+        runs = (rows(n, *run) for run in row_runs(marks.ends, episodes))
+        return gathered(chain.from_iterable(runs), n)
 
     return ForeignData(
         shapes={key: array.shape[1:] or (1,) for key, array in named.items()},
         dtypes={key: array.dtype.newbyteorder("=") for key, array in named.items()},
         episode_ends=marks.ends,
-        blocks=blocks,
+        blocks=lambda n: rows(n, 0, n_steps),
+        blocks_of=blocks_of,
         stated=result.stated,
         kept=result.kept,
         notes=(*marks.notes, *result.notes),
@@ -99,6 +105,16 @@ def open_flat(path: Path, arrays: Arrays, keys: Keys) -> ForeignData:
             Found(a.name, a.shape, str(a.dtype), result.roles[a.name]) for a in arrays.values()
         ),
     )
+
+
+def row_runs(ends: NDArray[np.int64], episodes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the rows [start, stop) that episodes cover, those that follow each other together."""
+    if not len(episodes):
+        return
+    starts = np.concatenate([[0], ends[:-1]])
+    breaks = np.flatnonzero(np.diff(episodes) != 1) + 1
+    for run in np.split(episodes, breaks):
+        yield int(starts[run[0]]), int(ends[run[-1]])
 
 
 def as_rows(values: NDArray[Any]) -> NDArray[Any]:
@@ -166,7 +182,11 @@ def _read_facts(
         elif _is_role(array, "timestamp", choice, TIME_NAMES):
             _read_times(array, marks, result)
         elif not array.shape or array.shape == (1,):
-            _read_single(array, result)
+            single = read_single(array)
+            if single is not None:
+                result.roles[array.name] = f"kept: {single.value!r}"
+                result.kept[array.name] = single.value
+                result.stated.update(single.stated)
 
 
 def _is_role(array: SourceArray, role: str, choice: Choice, names: tuple[str, ...]) -> bool:
@@ -193,26 +213,3 @@ def _read_times(array: SourceArray, marks: Marks, result: _Sorted) -> None:
     result.notes.append(note)
     if rate is not None:
         result.stated.setdefault("control_rate_hz", rate)
-
-
-def _read_single(array: SourceArray, result: _Sorted) -> None:
-    """Keep a single number or word; the environment and the rate are known by name."""
-    if array.dtype.kind not in "biufUS" or array.dtype.itemsize > SHORT_TEXT:
-        return
-    value = array.whole().reshape(()).item()
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, float) and not np.isfinite(value):
-        return
-
-    result.roles[array.name] = f"kept: {value!r}"
-    result.kept[array.name] = value
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    if array.leaf in ENV_NAMES and isinstance(value, str):
-        result.stated["env_id"] = value
-    elif array.leaf in RATE_NAMES and number:
-        result.stated["control_rate_hz"] = float(value)
-    elif array.leaf in PERIOD_NAMES and number:
-        result.stated["control_rate_hz"] = 1 / float(value)
-
-

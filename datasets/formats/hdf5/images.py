@@ -1,0 +1,62 @@
+"""Pictures kept as JPEG or PNG bytes in the rows of an array, decoded on the way."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DatasetError
+from ..plain.arrays import SourceArray
+
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG")
+MOST_PIXELS = 1 << 26
+
+
+def is_packed(array: SourceArray) -> bool:
+    """Say whether an array holds packed pictures: bytes [T, n] that begin as such files do."""
+    if array.dtype != np.uint8 or len(array.shape) != 2 or not array.shape[0]:
+        return False
+    return array.rows(0, 1).tobytes()[:4].startswith(MAGIC)
+
+
+def unpacked(path: object, array: SourceArray) -> SourceArray:
+    """Return an array of packed pictures as pictures [T, height, width, 3], uint8, RGB.
+
+    Raises:
+        DatasetError: A picture does not decode, or the pictures differ in size.
+    """
+    first = _decode(path, array.name, array.rows(0, 1)[0])
+
+    def rows(start: int, stop: int) -> NDArray[Any]:
+        pictures = np.empty((stop - start, *first.shape), dtype=np.uint8)
+        for row, content in enumerate(array.rows(start, stop)):
+            picture = _decode(path, array.name, content)
+            if picture.shape != first.shape:
+                raise DatasetError(
+                    f"{path}: picture {start + row} of {array.name!r} has shape {picture.shape}, "
+                    f"the first {first.shape}; leave it out with keys=[...]"
+                )
+            pictures[row] = picture
+        return pictures
+
+    return replace(array, shape=(array.shape[0], *first.shape), rows=rows)
+
+
+def _decode(path: object, name: str, content: NDArray[Any]) -> NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content.tobytes()), formats=("JPEG", "PNG")) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels")
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:
+        # PIL raises a dozen classes on spoiled files.
+        raise DatasetError(
+            f"{path}: a picture of {name!r} cannot be decoded ({type(error).__name__}: {error}); "
+            "leave it out with keys=[...]"
+        ) from error
