@@ -31,7 +31,7 @@ class Settings:
     out: Path | None
     explain: bool
     format: str
-    keys: tuple[str, ...] | Mapping[str, str] | None
+    keys: tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None
     subset: str | None
     min_steps: Annotated[int, AtLeast(1)]
     allow_missing: bool
@@ -79,11 +79,11 @@ def run(settings: Settings) -> None:
 
 
 def _lines(report: ImportReport) -> list[str]:
-    mapped = [f"mapped: {key} <- {name}" for key, name in report.mapped.items()]
+    mapped = ", ".join(f"{key} <- {name}" for key, name in report.mapped.items())
     return [
         f"{report.n_episodes} episodes, {report.n_steps} steps: {', '.join(report.keys)}",
         f"format: {report.format}",
-        *mapped,
+        *([f"mapped: {mapped}"] if mapped else []),
         *(f"converted: {line}" for line in report.converted),
         *(f"note: {line}" for line in report.notes),
         f"wrote {report.path}; look at it with `kinoise inspect {report.path}`",

@@ -1,6 +1,7 @@
 """Foreign formats: recognised, streamed, and carried over whole or not at all."""
 
 from .copying import ImportReport, import_data
+from .episodes import import_episodes
 from .explaining import explain
 from .importer import ForeignData, Found, Importer, find_importer, importers
 
@@ -12,5 +13,6 @@ __all__ = [
     "explain",
     "find_importer",
     "import_data",
+    "import_episodes",
     "importers",
 ]

@@ -59,8 +59,12 @@ def explain(
             lines += [*_found(data.found or _found_keys(data)), *_contents(data)]
     except UnclearError as error:
         fault = str(error).partition(": ")[2]
-        wanted = "keys={action: NAME, episode_ends: NAME, obs: NAME}"
-        return [*lines, *_found(error.found), f"unclear: {fault}", _command([*command, wanted])]
+        return [
+            *lines,
+            *_found(error.found),
+            f"unclear: {fault}",
+            _command([*command, error.setting]),
+        ]
 
     said = [text for name, value in settings.items() if (text := _said(name, value))]
     said += [] if keys is None else [f"keys={_yaml(keys)}"]
@@ -120,7 +124,6 @@ def _contents(data: ForeignData) -> list[str]:
         f"{np.median(lengths):g}), {data.n_steps} steps"
         + (f", {rate:g} Hz" if rate is not None else ""),
         *_ranges(data),
-        *(f"mapped: {key} <- {name}" for key, name in data.mapped.items()),
         *(f"converted: {line}" for line in data.converted),
         *(f"note: {line}" for line in data.notes),
     ]

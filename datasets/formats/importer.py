@@ -21,8 +21,9 @@ AUTO = "auto"
 
 #: Rows of every key, {key: [t, ...]}.
 Block = dict[str, NDArray[Any]]
-#: What to carry over: every key, a list of them, or {our name: the source's name}.
-Keys = Sequence[str] | Mapping[str, str] | None
+#: What to carry over: every key, a list of them, or {our name: the source's name}, where a table
+#: takes several columns for a name.
+Keys = Sequence[str] | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

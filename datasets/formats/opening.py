@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import DatasetError
 from .importer import ForeignData, Importer, Keys, maps_keys
 from .selection import renamed, subset, without_short
 
@@ -26,6 +27,10 @@ def opened(
     Raises:
         DatasetError: It cannot be read, or does not hold what was asked for.
     """
+    if isinstance(keys, Mapping) and not getattr(importer, "joins_columns", False):
+        for ours, name in keys.items():
+            if not isinstance(name, str):
+                raise DatasetError(f"keys: {ours} is {name!r}; give one name of the source")
     names = keys if isinstance(keys, Mapping) and not maps_keys(importer) else None
     wanted: Any = keys if names is None else list(dict.fromkeys(names.values()))
     with importer.open(source, wanted, allow_missing=allow_missing) as data:

@@ -19,7 +19,7 @@ from ..plain.arrays import SourceArray
 from ..plain.episodes import Plan, from_episodes
 from ..plain.folders import files_of, is_folder_of
 from ..plain.roles import plain_key
-from .images import is_packed, unpacked
+from .images import with_pictures
 from .reading import ENDINGS, arrays_below, attributes, has, open_hdf5
 
 OBS = "observations/"
@@ -52,7 +52,7 @@ class AlohaImporter:
         @contextmanager
         def episode(index: int) -> Iterator[Mapping[str, SourceArray]]:
             with open_hdf5(files[index]) as file:
-                yield _pictures_unpacked(files[index], arrays_below(files[index], file))
+                yield with_pictures(files[index], arrays_below(files[index], file))
 
         with episode(0) as first:
             plan = _plan(path, first, keys)
@@ -63,13 +63,6 @@ class AlohaImporter:
 
 
 IMPORTER = AlohaImporter()
-
-
-def _pictures_unpacked(path: Path, arrays: dict[str, SourceArray]) -> dict[str, SourceArray]:
-    return {
-        name: unpacked(path, array) if name.startswith(IMAGES) and is_packed(array) else array
-        for name, array in arrays.items()
-    }
 
 
 def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | None) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..plain.episodes import OpenEpisode, from_episodes, natural
 from ..plain.flat import open_flat
 from ..plain.folders import files_of, is_folder_of
 from ..plain.guessing import check_map, plan_episode
+from .images import with_pictures
 from .reading import ENDINGS, arrays_below, attributes, child, children, is_hdf5, open_hdf5
 
 # One group may hold the episodes instead of the file itself.
@@ -41,15 +43,15 @@ class Hdf5Importer:
         with open_hdf5(path) as file:
             group, names = _episode_groups(path, file)
             if not names:
-                data = open_flat(path, arrays_below(path, file), keys)
+                data = open_flat(path, with_pictures(path, arrays_below(path, file)), keys)
             else:
 
                 def episode(index: int) -> nullcontext[Mapping[str, SourceArray]]:
-                    return nullcontext(arrays_below(path, child(path, group, names[index])))
+                    below = arrays_below(path, child(path, group, names[index]))
+                    return nullcontext(with_pictures(path, below))
 
                 data = _apart(path, names, episode, keys)
-            data.kept.update(attributes(path, file))  # type: ignore[attr-defined]
-            yield data
+            yield replace(data, kept={**attributes(path, file), **data.kept})
 
 
 IMPORTER = Hdf5Importer()
@@ -73,7 +75,7 @@ def _folder(path: Path, keys: Keys) -> ForeignData:
     @contextmanager
     def episode(index: int) -> Iterator[Mapping[str, SourceArray]]:
         with open_hdf5(files[index]) as file:
-            yield arrays_below(files[index], file)
+            yield with_pictures(files[index], arrays_below(files[index], file))
 
     return _apart(path, [file.name for file in files], episode, keys)
 

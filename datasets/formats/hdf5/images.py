@@ -16,11 +16,22 @@ MAGIC = (b"\xff\xd8\xff", b"\x89PNG")
 MOST_PIXELS = 1 << 26
 
 
+def with_pictures(path: object, arrays: dict[str, SourceArray]) -> dict[str, SourceArray]:
+    """Return the arrays of an episode, with the packed pictures among them unpacked."""
+    return {
+        name: unpacked(path, array) if is_packed(array) else array
+        for name, array in arrays.items()
+    }
+
+
 def is_packed(array: SourceArray) -> bool:
-    """Say whether an array holds packed pictures: bytes [T, n] that begin as such files do."""
-    if array.dtype != np.uint8 or len(array.shape) != 2 or not array.shape[0]:
+    """Say whether an array holds packed pictures: bytes [T, n], or [T] of bytes, of such files."""
+    padded = array.dtype == np.uint8 and len(array.shape) == 2
+    ragged = array.is_objects and len(array.shape) == 1
+    if not (padded or ragged) or not array.shape[0]:
         return False
-    return array.rows(0, 1).tobytes()[:4].startswith(MAGIC)
+    first = array.rows(0, 1)[0]
+    return isinstance(first, np.ndarray) and first[:4].tobytes().startswith(MAGIC)
 
 
 def unpacked(path: object, array: SourceArray) -> SourceArray:
@@ -43,10 +54,11 @@ def unpacked(path: object, array: SourceArray) -> SourceArray:
             pictures[row] = picture
         return pictures
 
-    return replace(array, shape=(array.shape[0], *first.shape), rows=rows)
+    shape = (array.shape[0], *first.shape)
+    return replace(array, shape=shape, dtype=np.dtype(np.uint8), rows=rows)
 
 
-def _decode(path: object, name: str, content: NDArray[Any]) -> NDArray[Any]:
+def _decode(path: object, name: str, content: Any) -> NDArray[Any]:
     from PIL import Image
 
     try:

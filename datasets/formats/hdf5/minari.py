@@ -21,6 +21,7 @@ from ..importer import ForeignData, Found
 from ..plain.arrays import SourceArray
 from ..plain.episodes import Plan, from_episodes, natural
 from ..plain.roles import plain_key
+from .images import with_pictures
 from .reading import arrays_below, attributes, child, children, has, json_object, open_hdf5
 
 FILE = "main_data.hdf5"
@@ -55,7 +56,8 @@ class MinariImporter:
                 raise DatasetError(f"{path} holds no episode_0; it is no Minari data set")
 
             def episode(index: int) -> nullcontext[Mapping[str, SourceArray]]:
-                return nullcontext(arrays_below(place, child(place, file, names[index])))
+                below = arrays_below(place, child(place, file, names[index]))
+                return nullcontext(with_pictures(path, below))
 
             with episode(0) as first:
                 plan = _plan(path, first, keys)
@@ -118,7 +120,21 @@ def _describe(place: Path, file: Any, plan: Plan) -> None:
     spec = json_object(spec) if isinstance(spec, str) else spec
     if isinstance(spec, Mapping) and isinstance(spec.get("id"), str):
         plan.stated["env_id"] = f"gym:{spec['id']}"
+    plan.stated["action"] = _limits(kept.get("action_space"))
     plan.notes.append("Minari does not state the control rate, nor the action's meaning")
+
+
+def _limits(space: Any) -> dict[str, Any]:
+    """Return the limits of a Box of actions, where they are numbers in order."""
+    box = json_object(space) if isinstance(space, str) else {}
+    low = box.get("low")
+    high = box.get("high")
+    if not isinstance(low, list) or not isinstance(high, list) or len(low) != len(high):
+        return {}
+    numbers = all(isinstance(each, int | float) and abs(each) < 1e30 for each in (*low, *high))
+    if not numbers or not all(a < b for a, b in zip(low, high, strict=True)):
+        return {}
+    return {"low": low, "high": high}
 
 
 def _seeds(place: Path, file: Any, names: Sequence[str]) -> Any:

@@ -25,11 +25,13 @@ class UnclearError(DatasetError):
 
     Attributes:
         found: What the source holds.
+        setting: The `keys=...` to write, with NAME where a name is to be filled in.
     """
 
-    def __init__(self, message: str, found: tuple[Found, ...]) -> None:
+    def __init__(self, message: str, found: tuple[Found, ...], setting: str) -> None:
         super().__init__(message)
         self.found = found
+        self.setting = setting
 
 
 @dataclass
@@ -99,15 +101,12 @@ def unclear(
     wanted = {ACTION: "NAME", "episode_ends": "NAME", "obs": "NAME", **known}
     shown = ", ".join(array.text() for array in list(arrays.values())[:SHOWN_ARRAYS])
     more = f" and {len(arrays) - SHOWN_ARRAYS} more" if len(arrays) > SHOWN_ARRAYS else ""
+    setting = "keys={" + ", ".join(f"{ours}: {name}" for ours, name in wanted.items()) + "}"
     return UnclearError(
-        f"{path}: {fault}; it holds {shown}{more}; say which with {key_map(wanted)}",
+        f"{path}: {fault}; it holds {shown}{more}; say which with '{setting}'",
         tuple(Found(a.name, a.shape, str(a.dtype), "not known") for a in arrays.values()),
+        setting,
     )
-
-
-def key_map(names: Mapping[str, str]) -> str:
-    """Return `keys='{obs: NAME, action: NAME}'` as it is typed."""
-    return "keys='{" + ", ".join(f"{ours}: {name}" for ours, name in names.items()) + "}'"
 
 
 def name_keys(action: SourceArray, others: Sequence[SourceArray]) -> dict[str, SourceArray]:
