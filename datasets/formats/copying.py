@@ -94,7 +94,7 @@ def import_data(
         env_id: Environment the data were recorded in.
         env_kwargs: Its arguments.
         keys: What to copy, all that the format takes for keys if None; the action always. A map
-            {our name: the source's} also tells which array is which; see `plain.names.ROLES`.
+            {our name: the source's} also tells which array is which; see `rules.names.ROLES`.
         subset: A part that the source names, such as robomimic's filter key "train".
         min_steps: Leave out episodes of fewer steps.
         derived: Keys to add, each the columns [first, stop) of a copied one: {"agent_pos":

@@ -13,8 +13,8 @@ from ..errors import DatasetError
 from ..keys import ACTION
 from ..storage import replacing
 from .copying import ImportReport
-from .plain.arrays import refuse_objects
 from .plain.nested import arrays_of
+from .rules.arrays import refuse_objects
 from .stating import outside_limits, unstated
 
 SEED = "seed"
@@ -62,7 +62,10 @@ def import_episodes(
             n_steps=buffer.n_steps,
             keys=tuple(buffer.keys),
             notes=(
-                *([f"not carried over: {short} episodes of fewer than {min_steps} steps"] * (short > 0)),
+                *(
+                    [f"not carried over: {short} episodes of fewer than {min_steps} steps"]
+                    * (short > 0)
+                ),
                 *notes,
             ),
         )

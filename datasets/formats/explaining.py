@@ -13,7 +13,7 @@ from ..keys import ACTION
 from .copying import row_bytes
 from .importer import AUTO, ForeignData, Found, Keys, find_importer
 from .opening import opened
-from .plain.roles import UnclearError
+from .rules.roles import UnclearError
 from .selection import rows_of
 from .stating import action_given, unknown
 
@@ -103,7 +103,9 @@ def _attributes(data: ForeignData, settings: Mapping[str, Any]) -> dict[str, Any
 
 def _found_keys(data: ForeignData) -> tuple[Found, ...]:
     return tuple(
-        Found(data.mapped.get(key, key), (data.n_steps, *shape), str(data.dtypes[key]), f"key {key!r}")
+        Found(
+            data.mapped.get(key, key), (data.n_steps, *shape), str(data.dtypes[key]), f"key {key!r}"
+        )
         for key, shape in sorted(data.shapes.items())
     )
 

@@ -30,9 +30,7 @@ def _new(temporary: Path, attributes: Mapping[str, Any] | None) -> ReplayBuffer:
     return ReplayBuffer.create(temporary, attributes)
 
 
-def _left(
-    path: Path, temporary: Path, attributes: Mapping[str, Any] | None
-) -> ReplayBuffer:
+def _left(path: Path, temporary: Path, attributes: Mapping[str, Any] | None) -> ReplayBuffer:
     """Open what a killed process left, when it was about the same."""
     buffer = ReplayBuffer.open(temporary, mode="a")
     if buffer.attrs != complete_attributes(attributes):

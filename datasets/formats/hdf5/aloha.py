@@ -15,10 +15,10 @@ from typing import Any
 from ...errors import DatasetError, nearest
 from ...keys import ACTION
 from ..importer import ForeignData, Found
-from ..plain.arrays import SourceArray
-from ..plain.episodes import Plan, from_episodes
 from ..plain.folders import files_of, is_folder_of
-from ..plain.roles import plain_key
+from ..rules.arrays import SourceArray
+from ..rules.episodes import Plan, from_episodes
+from ..rules.roles import plain_key
 from .images import with_pictures
 from .reading import ENDINGS, arrays_below, attributes, has, open_hdf5
 
@@ -71,7 +71,11 @@ def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | N
     usual = {_key(name): name for name in arrays if name.startswith(OBS)}
     if "base_action" in arrays:
         usual["base_action"] = "base_action"
-    known = {ACTION: ACTION, **{plain_key(n): n for n in arrays if n not in usual.values()}, **usual}
+    known = {
+        ACTION: ACTION,
+        **{plain_key(n): n for n in arrays if n not in usual.values()},
+        **usual,
+    }
     chosen = {ACTION: ACTION, **(usual if keys is None else {})}
     for key in keys or ():
         name = key if key in known else _key(key)

@@ -10,11 +10,11 @@ from typing import Any
 
 from ...errors import DatasetError
 from ..importer import ForeignData, Keys
-from ..plain.arrays import SourceArray
-from ..plain.episodes import OpenEpisode, from_episodes, natural
-from ..plain.flat import open_flat
 from ..plain.folders import files_of, is_folder_of
-from ..plain.guessing import check_map, plan_episode
+from ..rules.arrays import SourceArray
+from ..rules.episodes import OpenEpisode, from_episodes, natural
+from ..rules.flat import open_flat
+from ..rules.guessing import check_map, plan_episode
 from .images import with_pictures
 from .reading import ENDINGS, arrays_below, attributes, child, children, is_hdf5, open_hdf5
 
@@ -66,7 +66,9 @@ def _episode_groups(path: Path, file: Any) -> tuple[Any, list[str]]:
         names = children(path, group) if hasattr(group, "keys") else []
     groups = natural(name for name in names if hasattr(child(path, group, name), "keys"))
     with_numbers = [name for name in groups if any(letter.isdigit() for letter in name)]
-    return (group, with_numbers) if with_numbers and len(groups) == len(with_numbers) else (file, [])
+    return (
+        (group, with_numbers) if with_numbers and len(groups) == len(with_numbers) else (file, [])
+    )
 
 
 def _folder(path: Path, keys: Keys) -> ForeignData:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..importer import ForeignData, Keys
-from ..plain.flat import open_flat
+from ..rules.flat import open_flat
 from .reading import arrays_below, has, open_hdf5
 
 ENDINGS = ("terminals", "timeouts")

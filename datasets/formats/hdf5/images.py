@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DatasetError
-from ..plain.arrays import SourceArray
+from ..rules.arrays import SourceArray
 
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG")
 MOST_PIXELS = 1 << 26
@@ -19,8 +19,7 @@ MOST_PIXELS = 1 << 26
 def with_pictures(path: object, arrays: dict[str, SourceArray]) -> dict[str, SourceArray]:
     """Return the arrays of an episode, with the packed pictures among them unpacked."""
     return {
-        name: unpacked(path, array) if is_packed(array) else array
-        for name, array in arrays.items()
+        name: unpacked(path, array) if is_packed(array) else array for name, array in arrays.items()
     }
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from ...errors import DatasetError, nearest
 from ...keys import ACTION
 from ..importer import ForeignData, Found
-from ..plain.arrays import SourceArray
-from ..plain.episodes import Plan, from_episodes, natural
-from ..plain.roles import plain_key
+from ..rules.arrays import SourceArray
+from ..rules.episodes import Plan, from_episodes, natural
+from ..rules.roles import plain_key
 from .images import with_pictures
 from .reading import arrays_below, attributes, child, children, has, json_object, open_hdf5
 
@@ -98,7 +98,9 @@ def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | N
         keys=chosen,
         notes=[f"not carried over: {n}" for n in known.values() if n not in roles],
         found=tuple(
-            Found(f"episode_*/{a.name}", a.shape, str(a.dtype), roles.get(a.name, "not carried over"))
+            Found(
+                f"episode_*/{a.name}", a.shape, str(a.dtype), roles.get(a.name, "not carried over")
+            )
             for a in arrays.values()
         ),
     )

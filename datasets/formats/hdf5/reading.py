@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DatasetError
-from ..plain.arrays import SourceArray
+from ..rules.arrays import SourceArray
 
 ENDINGS = (".hdf5", ".h5", ".hdf", ".he5")
 DEPTH = 8
@@ -39,7 +39,9 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     try:
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=1 << 24)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise DatasetError(f"{path} is no sound HDF5 file ({_line(error)}); copy it again") from error
+        raise DatasetError(
+            f"{path} is no sound HDF5 file ({_line(error)}); copy it again"
+        ) from error
     with file:
         yield file
 
@@ -120,7 +122,9 @@ def arrays_below(path: Path, group: Any) -> dict[str, SourceArray]:
     return found
 
 
-def _collect(path: Path, group: Any, prefix: str, found: dict[str, SourceArray], depth: int) -> None:
+def _collect(
+    path: Path, group: Any, prefix: str, found: dict[str, SourceArray], depth: int
+) -> None:
     h5py = _h5py()
     if not depth or len(found) > MOST_ARRAYS:
         raise DatasetError(f"{path}: groups are nested too deeply or hold too many arrays")
@@ -253,7 +257,9 @@ def _damaged(path: Path, item: Any, error: Exception, name: str = "") -> Dataset
         place = f"{item.name}/{name}".rstrip("/")
     except (OSError, RuntimeError, ValueError):
         place = name
-    return DatasetError(f"{path}: {place or '/'} cannot be read ({_line(error)}); copy the file again")
+    return DatasetError(
+        f"{path}: {place or '/'} cannot be read ({_line(error)}); copy the file again"
+    )
 
 
 def _line(error: Exception) -> str:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ...errors import DatasetError, nearest
 from ...keys import ACTION
 from ..importer import ForeignData, Found
-from ..plain.arrays import SourceArray
-from ..plain.episodes import Plan, from_episodes, natural
-from ..plain.roles import plain_key
+from ..rules.arrays import SourceArray
+from ..rules.episodes import Plan, from_episodes, natural
+from ..rules.roles import plain_key
 from .controllers import action_of
 from .reading import arrays_below, attributes, child, children, has, json_object, open_hdf5
 
@@ -78,9 +78,7 @@ def _looks_right(path: Path, file: Any) -> bool:
     return child(path, demo, ACTIONS) is not None and child(path, demo, "obs") is not None
 
 
-def _plan(
-    path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | None
-) -> Plan:
+def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | None) -> Plan:
     """Carry over the actions and observations; what training does not need is named."""
     if ACTIONS not in arrays:
         raise DatasetError(f"{path}: the first demonstration has no {ACTIONS!r}; extract it anew")
@@ -110,7 +108,9 @@ def _plan(
                 f"data/demo_*/{array.name}",
                 array.shape,
                 str(array.dtype),
-                next((f"key {k!r}" for k, n in chosen.items() if n == array.name), "not carried over"),
+                next(
+                    (f"key {k!r}" for k, n in chosen.items() if n == array.name), "not carried over"
+                ),
             )
             for array in arrays.values()
         ),
@@ -141,9 +141,7 @@ def _read_env_args(path: Path, file: Any, plan: Plan) -> None:
     plan.notes += notes
 
 
-def _with_masks(
-    path: Path, file: Any, demos: Sequence[str], data: ForeignData
-) -> ForeignData:
+def _with_masks(path: Path, file: Any, demos: Sequence[str], data: ForeignData) -> ForeignData:
     from dataclasses import replace
 
     masks = child(path, file, "mask")

@@ -1,1 +1,1 @@
-"""Arrays without a format of their own: NPZ, HDF5, CSV, pickles, with episodes marked somehow."""
+"""Files of arrays without a format of their own: NPZ, CSV, pickles."""

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError, nearest
 from ..importer import ForeignData, Keys
-from .arrays import WHOLE_BYTES, SourceArray
-from .episodes import from_episodes
-from .flat import open_flat
+from ..rules.arrays import WHOLE_BYTES, SourceArray
+from ..rules.episodes import from_episodes
+from ..rules.flat import open_flat
+from ..rules.guessing import check_map, plan_episode
+from ..rules.names import ACTION_NAMES, MARKS, OBS_NAMES, SEED_NAMES
 from .folders import files_of, is_folder_of
-from .guessing import check_map, plan_episode
-from .names import ACTION_NAMES, MARKS, OBS_NAMES, SEED_NAMES
 from .nested import memory_array
 
 ENDINGS = (".csv", ".tsv")
@@ -77,9 +77,7 @@ def _joined(keys: Any) -> tuple[dict[str, list[str]], Keys]:
     """Return the columns that `keys={action: [vx, vy]}` joins, and the keys with one name each."""
     if not isinstance(keys, Mapping):
         return {}, keys
-    groups = {
-        ",".join(value): list(value) for value in keys.values() if not isinstance(value, str)
-    }
+    groups = {",".join(value): list(value) for value in keys.values() if not isinstance(value, str)}
     return groups, {k: v if isinstance(v, str) else ",".join(v) for k, v in keys.items()}
 
 
@@ -106,8 +104,10 @@ def _read(
     values = {name: table[:, place] for place, name in enumerate(columns)}
     arrays = {}
     for name, members in _group(path, columns, groups).items():
-        joined = values[members[0]] if members == [name] else np.stack(
-            [values[each] for each in members], axis=1
+        joined = (
+            values[members[0]]
+            if members == [name]
+            else np.stack([values[each] for each in members], axis=1)
         )
         arrays[name] = memory_array(name, _marks_whole(name, joined))
     return arrays, [name for name in header if name not in columns]
@@ -183,7 +183,9 @@ def _group(
     taken = {member for members in joined.values() for member in members}
     for member in taken:
         if member not in columns:
-            raise DatasetError(f"{path} has no column of numbers {member!r}{nearest(member, columns)}")
+            raise DatasetError(
+                f"{path} has no column of numbers {member!r}{nearest(member, columns)}"
+            )
     for name in columns:
         if name in taken:
             continue

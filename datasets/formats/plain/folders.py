@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ...errors import DatasetError
-from .episodes import MOST_EPISODES, natural
+from ..rules.episodes import MOST_EPISODES, natural
 
 
 def is_folder_of(path: Path, *endings: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DatasetError
-from .arrays import SourceArray
+from ..rules.arrays import SourceArray
 
 DEPTH = 5
 MOST_ARRAYS = 10_000

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from ..files import ENCRYPTED, ZIP_METHODS
-from .arrays import WHOLE_BYTES, SourceArray
+from ..rules.arrays import WHOLE_BYTES, SourceArray
 
 SUFFIX = ".npy"
 SKIPPED_AT_ONCE = 1 << 24

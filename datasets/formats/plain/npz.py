@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import DatasetError
 from ..importer import ForeignData, Keys
-from .flat import open_flat
+from ..rules.flat import open_flat
 from .npy import open_npz
 
 

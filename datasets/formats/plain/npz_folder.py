@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..importer import ForeignData, Keys
-from .arrays import SourceArray
-from .episodes import from_episodes
+from ..rules.arrays import SourceArray
+from ..rules.episodes import from_episodes
+from ..rules.guessing import check_map, plan_episode
 from .folders import files_of, is_folder_of
-from .guessing import check_map, plan_episode
 from .npy import open_npz
 
 ENDING = ".npz"

@@ -11,12 +11,12 @@ import numpy as np
 
 from ...errors import DatasetError
 from ..importer import ForeignData, Keys
-from .arrays import SourceArray
-from .episodes import OpenEpisode, from_episodes
-from .flat import open_flat
+from ..rules.arrays import SourceArray
+from ..rules.episodes import OpenEpisode, from_episodes
+from ..rules.flat import open_flat
+from ..rules.guessing import check_map, plan_episode
+from ..rules.names import ACTION_NAMES
 from .folders import files_of, is_folder_of
-from .guessing import check_map, plan_episode
-from .names import ACTION_NAMES
 from .nested import arrays_of
 from .unpickling import load_plain
 
@@ -83,7 +83,11 @@ def _episodes(content: Any) -> list[Any] | None:
     if not isinstance(content, Mapping):
         return None
     values = list(content.values())
-    if values and all(isinstance(each, Mapping | list) for each in values) and _are_episodes(values):
+    if (
+        values
+        and all(isinstance(each, Mapping | list) for each in values)
+        and _are_episodes(values)
+    ):
         return values
     lists = {name: value for name, value in content.items() if isinstance(value, list | tuple)}
     action = next((v for n, v in lists.items() if str(n).lower() in ACTION_NAMES), None)

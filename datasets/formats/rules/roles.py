@@ -94,9 +94,7 @@ def find_action(path: Path, arrays: Arrays, choice: Choice) -> SourceArray:
     raise unclear(path, arrays, fault, {})
 
 
-def unclear(
-    path: Path, arrays: Arrays, fault: str, known: Mapping[str, str]
-) -> UnclearError:
+def unclear(path: Path, arrays: Arrays, fault: str, known: Mapping[str, str]) -> UnclearError:
     """Return the error that shows what was found and the command to write."""
     wanted = {ACTION: "NAME", "episode_ends": "NAME", "obs": "NAME", **known}
     shown = ", ".join(array.text() for array in list(arrays.values())[:SHOWN_ARRAYS])

@@ -122,9 +122,7 @@ def as_rows(values: NDArray[Any]) -> NDArray[Any]:
     return values[:, None] if values.ndim == 1 else values
 
 
-def _sort(
-    path: Path, arrays: Arrays, choice: Choice, action: SourceArray, marks: Marks
-) -> _Sorted:
+def _sort(path: Path, arrays: Arrays, choice: Choice, action: SourceArray, marks: Marks) -> _Sorted:
     n_rows = action.shape[0]
     steps = [
         array
@@ -158,7 +156,11 @@ def _wanted(
     asked = [*choice.names.values(), *(choice.listed or ())]
     for name in asked:
         array = arrays[name]
-        if not array.shape or array.shape[0] != n_rows or not (array.is_numbers or array.is_objects):
+        if (
+            not array.shape
+            or array.shape[0] != n_rows
+            or not (array.is_numbers or array.is_objects)
+        ):
             raise DatasetError(
                 f"{path}: {array.text()} is no key of {n_rows} steps of numbers; leave it out of "
                 "keys="
@@ -169,9 +171,7 @@ def _wanted(
     return [a for a in steps if a.is_numbers and not is_left_out(a) and a.leaf not in known]
 
 
-def _read_facts(
-    path: Path, arrays: Arrays, choice: Choice, marks: Marks, result: _Sorted
-) -> None:
+def _read_facts(path: Path, arrays: Arrays, choice: Choice, marks: Marks, result: _Sorted) -> None:
     """Read seeds, rate, environment and other single values."""
     n_episodes = len(marks.ends)
     for array in arrays.values():

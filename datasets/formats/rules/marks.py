@@ -121,7 +121,7 @@ def _from_lengths(path: Path, name: str, values: list[NDArray[Any]], n_rows: int
 
 def _from_starts(path: Path, name: str, values: list[NDArray[Any]], n_rows: int) -> Ends:
     starts = values[0]
-    if len(starts) == n_rows and (starts.dtype.kind == "b" or n_rows > 1 and starts.max() <= 1):
+    if len(starts) == n_rows and (starts.dtype.kind == "b" or (n_rows > 1 and starts.max() <= 1)):
         starts = np.flatnonzero(starts)
     starts = _whole(path, name, starts)
     if not len(starts) or starts[0] != 0:

@@ -47,15 +47,11 @@ def plan_episode(path: Path, arrays: Arrays, keys: Keys) -> Plan:
         for name, role in roles.items()
         if role == "not carried over"
     ]
-    plan.found = tuple(
-        Found(a.name, a.shape, str(a.dtype), roles[a.name]) for a in arrays.values()
-    )
+    plan.found = tuple(Found(a.name, a.shape, str(a.dtype), roles[a.name]) for a in arrays.values())
     return plan
 
 
-def _others(
-    arrays: Arrays, choice: Choice, action: SourceArray, length: int
-) -> list[SourceArray]:
+def _others(arrays: Arrays, choice: Choice, action: SourceArray, length: int) -> list[SourceArray]:
     """Return the arrays to copy besides the action."""
     if choice.listed is not None:
         return [arrays[name] for name in choice.listed if name != action.name]
