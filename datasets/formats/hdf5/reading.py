@@ -76,7 +76,7 @@ def children(path: Path, group: Any) -> list[str]:
     """
     try:
         return [str(name) for name in group]
-    except (OSError, RuntimeError, ValueError, KeyError, UnicodeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
         raise _damaged(path, group, error) from error
 
 
