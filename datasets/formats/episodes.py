@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..keys import ACTION
-from ..storage import replacing
+from ..storage import ReplayBuffer, replacing
 from .copying import ImportReport
 from .plain.nested import arrays_of
 from .rules.arrays import refuse_objects
@@ -54,22 +54,21 @@ def import_episodes(
             buffer.append_steps(steps)
             seeds = None if seed is None else [seed]
             buffer.commit([len(steps[ACTION])], seeds, may_repeat=True)
-        notes = [*unstated(buffer.attrs), *outside_limits(buffer)] if buffer.n_episodes else []
-        report = ImportReport(
+        left = f"not carried over: {short} episodes of fewer than {min_steps} steps"
+        return ImportReport(
             path=destination,
             format="python",
             n_episodes=buffer.n_episodes,
             n_steps=buffer.n_steps,
             keys=tuple(buffer.keys),
-            notes=(
-                *(
-                    [f"not carried over: {short} episodes of fewer than {min_steps} steps"]
-                    * (short > 0)
-                ),
-                *notes,
-            ),
+            notes=(*[left][: short > 0], *_remarks(buffer)),
         )
-    return report
+
+
+def _remarks(buffer: ReplayBuffer) -> list[str]:
+    if not buffer.n_episodes:
+        return []
+    return [*unstated(buffer.attrs), *outside_limits(buffer)]
 
 
 def _steps(where: str, episode: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], int | None]:

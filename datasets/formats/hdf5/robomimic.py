@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from .reading import arrays_below, attributes, child, children, has, json_object
 
 ACTIONS = "actions"
 OBS = "obs/"
-ROBOSUITE_RATE_HZ = 20.0
+NOT_CARRIED = "not carried over"
 
 
 class RobomimicImporter:
@@ -98,21 +99,15 @@ def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | N
             raise DatasetError(f"{path} has no key {key!r}{nearest(key, known)}")
         chosen[name] = known[name]
 
-    left = [name for key, name in known.items() if key not in chosen]
+    roles = {source: f"key {key!r}" for key, source in chosen.items()}
+    left = [name for name in known.values() if name not in roles]
     return Plan(
         keys=chosen,
         lengths=frozenset(),
         notes=[f"not carried over: {name} {list(arrays[name].shape[1:])} a step" for name in left],
         found=tuple(
-            Found(
-                f"data/demo_*/{array.name}",
-                array.shape,
-                str(array.dtype),
-                next(
-                    (f"key {k!r}" for k, n in chosen.items() if n == array.name), "not carried over"
-                ),
-            )
-            for array in arrays.values()
+            Found(f"data/demo_*/{a.name}", a.shape, str(a.dtype), roles.get(a.name, NOT_CARRIED))
+            for a in arrays.values()
         ),
     )
 
@@ -142,8 +137,6 @@ def _read_env_args(path: Path, file: Any, plan: Plan) -> None:
 
 
 def _with_masks(path: Path, file: Any, demos: Sequence[str], data: ForeignData) -> ForeignData:
-    from dataclasses import replace
-
     masks = child(path, file, "mask")
     if masks is None:
         return data

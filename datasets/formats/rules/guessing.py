@@ -97,6 +97,6 @@ def check_map(path: Path, keys: Any) -> None:
     marks = [role for role in MARKS if isinstance(keys, dict) and role in keys]
     if marks:
         raise DatasetError(
-            f"{path}: its episodes lie apart already, so {marks[0]!r} says nothing; leave it out of "
-            "keys"
+            f"{path}: its episodes lie apart already, so {marks[0]!r} says nothing; leave it out "
+            "of keys"
         )

@@ -71,9 +71,8 @@ def _resolve(path: Path, name: str, arrays: Arrays) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise DatasetError(
-            f"{path} holds several arrays called {name!r}: {', '.join(fitting)}; give the whole name"
-        )
+        names = ", ".join(fitting)
+        raise DatasetError(f"{path} holds several arrays called {name!r}: {names}; say which")
     raise DatasetError(f"{path} has no array {name!r}{nearest(name, arrays)}")
 
 
