@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from ..rules.arrays import SourceArray
+from .limits import little_memory
 
 ENDINGS = (".hdf5", ".h5", ".hdf", ".he5")
 DEPTH = 8
 MOST_ARRAYS = 2_000_000
 CHUNK_BYTES = 1 << 27
 TEXT_CHARACTERS = 1 << 24
+# What h5py raises on a damaged file.
+FAULTS = (
+    *(OSError, RuntimeError, ValueError, KeyError, TypeError),
+    *(AttributeError, OverflowError, MemoryError, UnicodeError),
+)
 # Those of HDF5 itself and h5py: deflate, shuffle, fletcher32, scale-offset, lzf.
 FILTERS = {1: 1100, 2: 1, 3: 1, 6: 64, 32000: 300}
 
@@ -38,7 +44,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     h5py = _h5py()
     try:
         file = h5py.File(path, "r", locking=False, rdcc_nbytes=1 << 24)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except FAULTS as error:
         raise DatasetError(
             f"{path} is no sound HDF5 file ({_line(error)}); copy it again"
         ) from error
@@ -64,7 +70,7 @@ def has(path: Path, *names: str) -> bool:
     try:
         with open_hdf5(path) as file:
             return all(child(path, file, name) is not None for name in names)
-    except (DatasetError, OSError, RuntimeError, ValueError, KeyError, TypeError):
+    except (DatasetError, *FAULTS):
         return False
 
 
@@ -76,7 +82,7 @@ def children(path: Path, group: Any) -> list[str]:
     """
     try:
         return [str(name) for name in group]
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
+    except FAULTS as error:
         raise _damaged(path, group, error) from error
 
 
@@ -106,7 +112,7 @@ def _step(path: Path, group: Any, name: str) -> Any:
                 f"{path}: {name!r} is a link to {_target(link)}; copy into the file what it names"
             )
         found = group[name]
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, UnicodeError) as error:
+    except FAULTS as error:
         raise _damaged(path, group, error, name) from error
     return found if isinstance(found, h5py.Group | h5py.Dataset) else None
 
@@ -150,13 +156,15 @@ def checked(path: Path, dataset: Any, name: str) -> SourceArray:
             dtype = np.dtype("V1")
         if not dtype.hasobject:
             _check_storage(path, dataset, f"{path}: {dataset.name!r}")
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except FAULTS as error:
         raise _damaged(path, dataset, error) from error
 
     def rows(start: int, stop: int) -> NDArray[Any]:
+        bound = little_memory() if dtype.hasobject else nullcontext()
         try:
-            values = np.asarray(dataset[start:stop] if shape else dataset[()])
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+            with bound:
+                values = np.asarray(dataset[start:stop] if shape else dataset[()])
+        except FAULTS as error:
             raise _damaged(path, dataset, error) from error
         return values.astype(dtype.newbyteorder("="), copy=False)
 
@@ -204,11 +212,12 @@ def attributes(path: Path, item: Any) -> dict[str, Any]:
     """Return the attributes of a group that JSON can keep; the others are left out."""
     found: dict[str, Any] = {}
     try:
-        for name in item.attrs:
-            value = _plain(item.attrs[name])
-            if value is not None:
-                found[str(name)] = value
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        with little_memory():
+            for name in item.attrs:
+                value = _plain(item.attrs[name])
+                if value is not None:
+                    found[str(name)] = value
+    except FAULTS as error:
         raise _damaged(path, item, error) from error
     return found
 
@@ -255,7 +264,7 @@ def _damaged(path: Path, item: Any, error: Exception, name: str = "") -> Dataset
         return error
     try:
         place = f"{item.name}/{name}".rstrip("/")
-    except (OSError, RuntimeError, ValueError):
+    except FAULTS:
         place = name
     return DatasetError(
         f"{path}: {place or '/'} cannot be read ({_line(error)}); copy the file again"
