@@ -62,5 +62,6 @@ def _controller(config: Any) -> Mapping[str, Any]:
     parts = config.get("body_parts")
     if not isinstance(parts, Mapping):
         return config
-    arms = parts.get("arms") if isinstance(parts.get("arms"), Mapping) else parts
+    nested = parts.get("arms")
+    arms = nested if isinstance(nested, Mapping) else parts
     return next((part for part in arms.values() if isinstance(part, Mapping)), {})

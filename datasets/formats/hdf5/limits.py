@@ -1,7 +1,7 @@
 """A bound on what the HDF5 library may allocate for one short piece of a file.
 
-It takes the length of a text from the file and makes room for it before it looks whether the file is
-that long: four spoiled bytes ask for four gigabytes.
+It takes the length of a text from the file and makes room for it before it looks whether the file
+is that long: four spoiled bytes ask for four gigabytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STATM = Path("/proc/self/statm")
 
 @contextmanager
 def little_memory() -> Iterator[None]:
-    """Let the process grow by `ROOM_BYTES` at most meanwhile, where the system can hold it to that."""
+    """Let the process grow by `ROOM_BYTES` at most meanwhile, where the system can see to that."""
     try:
         import resource
 

@@ -78,7 +78,7 @@ def load_plain(path: Path) -> Any:
             ) from error
 
 
-def _run(content: mmap.mmap) -> Any:
+def _run(content: Any) -> Any:
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name == "STOP":
@@ -228,7 +228,7 @@ def _dtype(code: Any, *_: Any) -> _Hollow:
     made = np.dtype(code)
 
     def fill(state: Any) -> np.dtype[Any]:
-        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
+        order: Any = state[1].decode() if isinstance(state[1], bytes) else state[1]
         if order not in "<>|=" or any(state[position] for position in (2, 3, 4)):
             raise UnsafePickleError("a dtype with fields")
         return made if order == "|" else made.newbyteorder(order)

@@ -157,7 +157,7 @@ class _Survey:
             self.first = chosen
         self._check_alike(where, chosen)
         self.lengths.append(chosen[ACTION].shape[0])
-        if self._plan.seed in arrays:
+        if self._plan.seed is not None and self._plan.seed in arrays:
             self._seeds.append(_seed(arrays[self._plan.seed]))
 
     def seeds(self) -> NDArray[np.int64] | None:
