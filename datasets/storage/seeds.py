@@ -69,9 +69,8 @@ class SeedRecord:
                 f"{self._path}: seeds {list(seeds)} do not fit {count} episode(s); give one a "
                 "piece, distinct and not negative"
             )
-        tried = frozenset() if may_repeat else self.tried
-        for seed in seeds:
-            if seed in tried:
+        for seed in () if may_repeat else seeds:
+            if seed in self.tried:
                 raise DatasetError(f"{self._path}: seed {seed} was tried already; give a fresh one")
 
     def stage(self, n_new: int, seeds: Sequence[int] | None) -> None:
