@@ -21,6 +21,26 @@ AUTO = "auto"
 
 #: Rows of every key, {key: [t, ...]}.
 Block = dict[str, NDArray[Any]]
+#: What to carry over: every key, a list of them, or {our name: the source's name}, where a table
+#: takes several columns for a name.
+Keys = Sequence[str] | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """One array that a source holds, and what becomes of it.
+
+    Attributes:
+        name: The source's name for it.
+        shape: As stored, [N, ...].
+        dtype: As stored.
+        role: In a few words: "key 'obs'", "marks the episodes", "not carried over".
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,13 @@ class ForeignData:
         stated: What the format says of itself, named as in `storage.attributes`.
         kept: Whatever else it says (JSON values), to keep with the data.
         notes: One line for each thing that is not carried over, or deserves a look.
+        mapped: {our key: the source's name}, for those that have another name there.
+        converted: One line for each key whose numbers were changed on the way.
+        seeds: int64 [n_episodes], what each episode was reset with; None where nobody said.
+        found: What the source holds; empty where the keys tell it all.
+        blocks_of: `blocks_of(n_rows, episodes)` yields the rows of some episodes, in order; None
+            where a source can only be read from its start.
+        subsets: {name: bool [n_episodes]}, named parts of the source, such as a training split.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -44,6 +71,12 @@ class ForeignData:
     stated: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    mapped: Mapping[str, str] = field(default_factory=dict)
+    converted: tuple[str, ...] = ()
+    seeds: NDArray[np.int64] | None = None
+    found: tuple[Found, ...] = ()
+    blocks_of: Callable[[int, NDArray[np.int64]], Iterator[Block]] | None = None
+    subsets: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def n_steps(self) -> int:
@@ -86,10 +119,11 @@ class Importer(Protocol):
 
 @cache
 def importers() -> dict[str, Importer]:
-    """Return every importer by its name: the `IMPORTER` of each module of this folder."""
+    """Return every importer by its name: the `IMPORTER` of each module below this folder."""
     package = __name__.rpartition(".")[0]
     folder = [str(Path(__file__).parent)]
-    modules = [importlib.import_module(f"{package}.{m.name}") for m in pkgutil.iter_modules(folder)]
+    names = [each.name for each in pkgutil.walk_packages(folder, prefix=f"{package}.")]
+    modules = [importlib.import_module(name) for name in names]
     found: list[Importer] = [module.IMPORTER for module in modules if hasattr(module, "IMPORTER")]
     return {importer.name: importer for importer in found}
 
@@ -111,6 +145,8 @@ def find_importer(path: Path, name: str = AUTO) -> Importer:
         raise DatasetError(f"{path} is not a whole .zip; download it again")
 
     fitting = [importer for importer in known.values() if importer.recognises(path)]
+    # Plain arrays are read by general rules, which step back where a format knows better.
+    fitting = [each for each in fitting if not is_fallback(each)] or fitting
     if len(fitting) > 1:
         names = " or ".join(f"format={importer.name}" for importer in fitting)
         raise DatasetError(f"{path} could be of several formats; say which with {names}")
@@ -118,3 +154,13 @@ def find_importer(path: Path, name: str = AUTO) -> Importer:
         taken = "; ".join(f"{importer.name} takes {importer.takes}" for importer in known.values())
         raise DatasetError(f"{path} is of no format that is read here: {taken}")
     return fitting[0]
+
+
+def is_fallback(importer: Importer) -> bool:
+    """Say whether an importer reads arrays of no particular format."""
+    return bool(getattr(importer, "is_fallback", False))
+
+
+def maps_keys(importer: Importer) -> bool:
+    """Say whether an importer's `open` takes a map of keys, some of which tell roles."""
+    return bool(getattr(importer, "maps_keys", False))

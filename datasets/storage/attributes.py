@@ -13,9 +13,35 @@ from ..errors import DatasetError, nearest
 
 SCHEMA_VERSION = 1
 ACTION_MEANINGS = ("absolute", "relative")
+ACTION_FRAMES = ("joint", "base", "world", "tool", "image")
+ACTION_ROTATIONS = (
+    "none",
+    "angle",
+    "euler",
+    "axis_angle",
+    "quaternion_wxyz",
+    "quaternion_xyzw",
+    "rotation_6d",
+    "matrix",
+)
+ACTION_GRIPPERS = ("none", "positive_opens", "positive_closes")
 RECORDED_PACKAGES = ("kinoise", "zarr", "numpy", "gymnasium", "mujoco", "gym-pusht")
 
-_ACTION_DEFAULTS: dict[str, Any] = {"meaning": None, "units": None, "low": None, "high": None}
+_ACTION_DEFAULTS: dict[str, Any] = {
+    "meaning": None,
+    "frame": None,
+    "rotation": None,
+    "gripper": None,
+    "units": None,
+    "low": None,
+    "high": None,
+}
+_ACTION_CHOICES = {
+    "meaning": ACTION_MEANINGS,
+    "frame": ACTION_FRAMES,
+    "rotation": ACTION_ROTATIONS,
+    "gripper": ACTION_GRIPPERS,
+}
 _DEFAULTS: dict[str, Any] = {
     "control_rate_hz": None,
     "action": None,
@@ -31,8 +57,10 @@ def complete_attributes(attributes: Mapping[str, Any] | None = None) -> dict[str
 
     Args:
         attributes: Any of `control_rate_hz` (Hz), `action` (a mapping with `meaning`
-            "absolute" or "relative", `units`, and `low` and `high` of shape [Da]), `env_id`,
-            `env_kwargs`, `source`, and `extra` for whatever else is to be kept (JSON values).
+            "absolute" or "relative", `frame` of `ACTION_FRAMES`, `rotation` of
+            `ACTION_ROTATIONS`, `gripper` of `ACTION_GRIPPERS`, `units`, and `low` and `high` of
+            shape [Da]), `env_id`, `env_kwargs`, `source`, and `extra` for whatever else is to be
+            kept (JSON values).
 
     Returns:
         Every attribute, unknown ones as None, with `kinoise_schema` and `versions` added.
@@ -80,9 +108,10 @@ def _mapping(name: str, value: Any) -> dict[str, Any]:
 def _complete_action(given: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(given, _ACTION_DEFAULTS, "action attribute")
     action = {**_ACTION_DEFAULTS, **given}
-    if action["meaning"] not in (None, *ACTION_MEANINGS):
-        choices = " or ".join(repr(meaning) for meaning in ACTION_MEANINGS)
-        raise DatasetError(f"action meaning {action['meaning']!r} is unknown; give {choices}")
+    for name, choices in _ACTION_CHOICES.items():
+        if action[name] not in (None, *choices):
+            known = " or ".join(repr(choice) for choice in choices)
+            raise DatasetError(f"action {name} {action[name]!r} is unknown; give {known}")
     low = action["low"] = _limit("low", action["low"])
     high = action["high"] = _limit("high", action["high"])
     if low is not None and high is not None:

@@ -279,12 +279,20 @@ class ReplayBuffer:
                     pass
         self._staged += len(rows[ACTION])
 
-    def commit(self, lengths: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+    def commit(
+        self,
+        lengths: Sequence[int],
+        seeds: Sequence[int] | None = None,
+        *,
+        may_repeat: bool = False,
+    ) -> None:
         """Turn the rows appended since the last commit into whole episodes.
 
         Args:
             lengths: Of the episodes.
             seeds: Of the episodes, where they have any.
+            may_repeat: Take a seed more than once, for recordings of others: two people may have
+                shown the same start.
 
         Raises:
             DatasetError: The lengths do not add up to the appended rows, a seed was tried before,
@@ -297,7 +305,7 @@ class ReplayBuffer:
             )
         new = np.cumsum([self.n_steps, *lengths], dtype=np.int64)[1:]
         if seeds is not None:
-            self._seeds.check(seeds, len(lengths))
+            self._seeds.check(seeds, len(lengths), may_repeat=may_repeat)
         with self._nothing_lost():
             self._seeds.stage(len(lengths), seeds)
             extend_at_once(self._ends, new)

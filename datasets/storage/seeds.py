@@ -57,18 +57,19 @@ class SeedRecord:
             return None
         return max(self.tried, default=-1) + 1
 
-    def check(self, seeds: Sequence[int], count: int) -> None:
+    def check(self, seeds: Sequence[int], count: int, *, may_repeat: bool = False) -> None:
         """Hold the seeds of `count` coming episodes to what is there.
 
         Raises:
             DatasetError: A seed is negative or was tried before, or their number differs.
         """
-        if len(seeds) != count or len(set(seeds)) != count or min(seeds, default=0) < 0:
+        distinct = may_repeat or len(set(seeds)) == len(seeds)
+        if len(seeds) != count or not distinct or min(seeds, default=0) < 0:
             raise DatasetError(
                 f"{self._path}: seeds {list(seeds)} do not fit {count} episode(s); give one a "
                 "piece, distinct and not negative"
             )
-        for seed in seeds:
+        for seed in () if may_repeat else seeds:
             if seed in self.tried:
                 raise DatasetError(f"{self._path}: seed {seed} was tried already; give a fresh one")
 

@@ -73,6 +73,7 @@ def _run(verb: Verb, words: Sequence[str], options: argparse.Namespace) -> int:
     from .composing import compose, to_yaml
 
     overrides = to_overrides(verb, words)
+    overrides += [f"{flag.key}=true" for flag in verb.flags if getattr(options, flag.key)]
     if options.multirun:
         from .multirun import run_many
 
@@ -151,6 +152,8 @@ def build_parser() -> argparse.ArgumentParser:
         own.add_argument("--cfg", action="store_true", help="print the config as YAML and stop")
         own.add_argument("--config-dir", action="append", default=[], type=Path, metavar="FOLDER")
         own.add_argument("-m", "--multirun", action="store_true", help="one run for every choice")
+        for flag in verb.flags:
+            own.add_argument(f"--{flag.key}", action="store_true", help=flag.help)
         words = own.add_argument("words", nargs="*")
         completion.attach(words, verb)
     return parser

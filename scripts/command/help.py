@@ -59,6 +59,7 @@ def for_verb(verb: Verb) -> str:
             "options",
             [
                 ("-h, --help", "this page"),
+                *((f"--{flag.key}", flag.help) for flag in verb.flags),
                 ("--cfg", "print the composed config as YAML and stop"),
                 ("--config-dir FOLDER", "look for YAML files of your own there too"),
                 *MULTIRUN[: verb.figures != ""],

@@ -17,6 +17,14 @@ class Positional:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """An option `--<key>` after the verb that sets a config key to true."""
+
+    key: str
+    help: str
+
+
+@dataclass(frozen=True)
 class Verb:
     """One verb: `kinoise.scripts.<module>` runs it on the config `configs/<name>.yaml`.
 
@@ -30,6 +38,7 @@ class Verb:
         positionals: words that may stand bare.
         figures: the setting that names the folder of its results, where `run` returns figures and
             `--multirun` can gather them; "" where it cannot.
+        flags: options of its own.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Verb:
     examples: tuple[tuple[str, str], ...]
     positionals: tuple[Positional, ...] = ()
     figures: str = ""
+    flags: tuple[Flag, ...] = ()
 
 
 CHECKPOINT = Positional("checkpoint", "CHECKPOINT", "folder that `kinoise train` wrote")
@@ -64,11 +74,19 @@ VERBS = {
             "import",
             "importing",
             "bring a foreign data set into Kinoise's format",
-            (("kinoise import SOURCE.zarr data/pusht_human.zarr origin=pusht_human", "Push-T"),),
+            (
+                ("kinoise import --explain demos.npz", "what it holds, and the command to write"),
+                ("kinoise import SOURCE.zarr data/pusht_human.zarr origin=pusht_human", "Push-T"),
+                (
+                    "kinoise import demos.hdf5 data/cups.zarr 'keys={obs: state, action: cmd}'",
+                    "say which array is which",
+                ),
+            ),
             (
                 Positional("source", "SOURCE", "data set to read: a folder, file or zip"),
                 Positional("out", "OUT", "data set to write"),
             ),
+            flags=(Flag("explain", "say what SOURCE holds and what would be done; write nothing"),),
         ),
         Verb(
             "inspect",

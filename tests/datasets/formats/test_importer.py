@@ -91,7 +91,7 @@ def test_a_source_that_fits_several_formats_asks_which(
     [
         ("auto", "is of no format that is read here: diffusion_policy takes"),
         ("diffusion_polcy", "no format named 'diffusion_polcy'; did you mean 'diffusion_policy'"),
-        ("zzz", "known: auto, diffusion_policy"),
+        ("zzz", "known: aloha, auto, csv, d4rl, diffusion_policy"),
         ("diffusion_policy", "neither a folder nor a readable .zip"),
     ],
 )

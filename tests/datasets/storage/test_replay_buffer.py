@@ -95,6 +95,9 @@ def test_attributes_come_back_and_versions_are_recorded(tmp_path: Path) -> None:
     attributes = ReplayBuffer.open(tmp_path / "a.zarr").attrs
     assert attributes["action"] == {
         "meaning": "absolute",
+        "frame": None,
+        "rotation": None,
+        "gripper": None,
         "units": "m",
         "low": [0.0, 0.0],
         "high": [1.0, 1.0],

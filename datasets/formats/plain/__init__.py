@@ -1,0 +1,1 @@
+"""Files of arrays without a format of their own: NPZ, CSV, pickles."""

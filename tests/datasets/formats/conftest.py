@@ -1,0 +1,8 @@
+"""Makes `foreign`, the writers of foreign formats, known to the tests of this folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
