@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .border import Border
 from .denoiser import Denoiser, Rows
 from .encoders.encoder import Encoder, Observations
 from .errors import PolicyError
 from .guidance.estimate import Edit, declares
 from .guidance.guided import guided
 from .networks import Backbone
-from .normalizer import Normalizer, Statistics, as_weights
+from .normalizer import Mode, Normalizer, Statistics, as_weights
 from .paths import Path
 from .paths.previous import handed_over, training_base
 from .sampling import Sampler, Table, run_table
@@ -25,11 +26,10 @@ from .sampling.table import TimeEstimate
 from .shapes import Chunks
 from .training.couplings import Coupling
 from .training.objectives import Objective, TrainingBatch
+from .transforms import Chain, Transform
 
 #: The initial noise of chunks, then the M fresh ones of the table.
 Noises = Float[Tensor, "draws B H Da"]
-#: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.
-Clamp = Callable[[Tensor], Tensor]
 
 
 class DiffusionPolicy(nn.Module):
@@ -52,13 +52,16 @@ class DiffusionPolicy(nn.Module):
             guidance (Ho & Salimans 2022).
         clip_sample: bound on the x_0 estimate while sampling, in units of the training data's own
             range (1: no action leaves it, whatever the normalisation); None for no bound.
-        normalization: key -> mode of `Normalizer.fit`, where it is not "minmax".
+        normalization: key -> mode of `Normalizer.fit`, where it is not "minmax"; the keys and
+            columns are those that the transforms leave.
+        transforms: what rewrites observations and actions before they are normalised, in order;
+            as a list, or by name.
 
     Raises:
         PolicyError: steps that do not fit the horizon, or slots that do not fit each other.
     """
 
-    _cached: tuple[Rows, Clamp | None] | None
+    _cached: Rows | None
 
     def __init__(
         self,
@@ -77,7 +80,8 @@ class DiffusionPolicy(nn.Module):
         guidance: Sequence[Edit] = (),
         obs_dropout: float = 0.0,
         clip_sample: float | None = 1.0,
-        normalization: Mapping[str, str] | None = None,
+        normalization: Mapping[str, Mode | None] | None = None,
+        transforms: Sequence[Transform] | Mapping[str, Transform] = (),
     ) -> None:
         super().__init__()
         self.obs_shapes = {key: tuple(int(n) for n in shape) for key, shape in obs_shapes.items()}
@@ -97,12 +101,23 @@ class DiffusionPolicy(nn.Module):
         weight = getattr(objective, "weight", None)
         self.learned_weight = weight if isinstance(weight, nn.Module) else None
 
-        vectors = {key: shape for key, shape in self.obs_shapes.items() if len(shape) < 3}
-        self.normalizer = Normalizer({**vectors, "action": (action_dim,)})
-        self.encoder = encoder(shapes=self.obs_shapes)
+        self.transforms = Chain(transforms, {**self.obs_shapes, "action": (action_dim,)})
+        self.normalizer = Normalizer(self.transforms.normalized_shapes(horizon))
+        self.border = Border(
+            self.obs_shapes,
+            n_obs_steps,
+            transforms=self.transforms,
+            normalizer=self.normalizer,
+            clip=clip_sample,
+        )
+
+        self.encoder = encoder(shapes=self.transforms.obs_shapes)
         cond_dim = self.encoder.output_dim
         self.network = network(
-            action_dim=action_dim, horizon=horizon, cond_dim=cond_dim, n_obs_steps=n_obs_steps
+            action_dim=self.border.action_dim,
+            horizon=horizon,
+            cond_dim=cond_dim,
+            n_obs_steps=n_obs_steps,
         )
         if obs_dropout > 0:
             self.no_obs = nn.Parameter(torch.zeros(n_obs_steps, cond_dim))
@@ -182,27 +197,20 @@ class DiffusionPolicy(nn.Module):
         self.normalizer.fit(statistics, self.normalization)
         self._forget_rows()
 
-    def encode(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
-        """Return the condition that raw observations give.
+    def encode(
+        self,
+        obs: Observations,
+        generator: torch.Generator | None = None,
+        *,
+        disturb: bool = False,
+    ) -> Float[Tensor, "B To Dc"]:
+        """Return the condition that raw observations give (see `Border.features`).
 
         Raises:
             PolicyError: an observation is missing, or has another shape than in training.
         """
-        missing = set(self.obs_shapes) - set(obs)
-        if missing:
-            raise PolicyError(
-                f"the observation lacks {sorted(missing)}; it has {sorted(obs)}, "
-                f"the policy was trained on {sorted(self.obs_shapes)}"
-            )
-        for key, shape in self.obs_shapes.items():
-            if obs[key].shape[1:] != (self.n_obs_steps, *shape):
-                raise PolicyError(
-                    f"observation '{key}' has shape {list(obs[key].shape)}; the policy was trained "
-                    f"on [batch, {self.n_obs_steps}, {', '.join(map(str, shape))}]"
-                )
-
-        normed = {key: self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}
-        condition: Tensor = self.encoder(as_weights(normed, self.denoiser.dtype))
+        features = self.border.features(obs, generator, disturb=disturb)
+        condition: Tensor = self.encoder(as_weights(features, self.denoiser.dtype))
         return condition
 
     def compute_loss(
@@ -216,13 +224,14 @@ class DiffusionPolicy(nn.Module):
         obs = batch["obs"]
         if len(batch["action"]) == 0:
             raise PolicyError("the batch is empty; there is nothing to train on")
-        condition = self.denoiser.condition(self._with_dropout(self.encode(obs), generator))
-        sample = self.normalizer.normalize("action", batch["action"])
+        encoded = self.encode(obs, generator, disturb=self.training)
+        condition = self.denoiser.condition(self._with_dropout(encoded, generator))
+        sample = self.border.to_network(batch["action"], obs)
         training = TrainingBatch(
             sample=sample,
             condition=condition,
             mask=batch.get("mask"),
-            base=training_base(sample, self.n_action_steps) if self.path.has_base else None,
+            base=self._training_base(batch["action"], obs) if self.path.has_base else None,
             pair=None if self.coupling is None else partial(self.coupling, obs=obs),
         )
         return self.objective.loss(self.denoiser, training, generator)
@@ -247,13 +256,14 @@ class DiffusionPolicy(nn.Module):
         """
         batch = next(iter(obs.values())).shape[0]
         if batch == 0:
-            return self.normalizer.scale("action").new_zeros(0, self.horizon, self.action_dim)
+            empty = self.normalizer.scale("action")
+            return empty.new_zeros(0, self.horizon, self.action_dim)
         noises = self._noises(batch, generator)
         chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous)
-        return self.normalizer.unnormalize("action", chunk)
+        return self.border.to_actions(chunk, obs)
 
     def transport(self, obs: Observations, noise: Chunks) -> Chunks:
-        """Return the normalised chunks that the sampler makes of `noise`.
+        """Return the chunks that the sampler makes of `noise`, both as the network has them.
 
         The sampler must need no further noise; guidance plays no part.
         """
@@ -275,21 +285,6 @@ class DiffusionPolicy(nn.Module):
         condition = self.denoiser.condition(self.encode(obs))
         return partial(self.denoiser.estimate, condition=condition)
 
-    def clamp(self) -> Clamp | None:
-        """Return what holds an x_0 estimate to `clip_sample` ranges of the data, or None."""
-        if self.clip_sample is None:
-            return None
-        clip = self.clip_sample
-        low, high = self.normalizer.bounds("action")
-        if bool((low == -1).all()) and bool((high == 1).all()):
-            return lambda sample: sample.clamp_(-clip, clip)
-
-        middle = (low + high) / 2
-        half = (high - low) / 2
-        least = middle - clip * half
-        most = middle + clip * half
-        return lambda sample: sample.clamp_(least, most)
-
     def _denoise(
         self,
         obs: Observations,
@@ -298,10 +293,10 @@ class DiffusionPolicy(nn.Module):
         previous: Chunks | None,
     ) -> Chunks:
         """Run the table on noises and return the normalised chunks."""
-        rows, clamp = self._rows()
+        rows = self._rows()
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
         noises = noises.to(rows.dtype)
-        base = self._base(previous, noises)
+        base = self._base(previous, here, noises)
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
         if edits:
@@ -309,6 +304,7 @@ class DiffusionPolicy(nn.Module):
 
         with torch.inference_mode():
             estimate = rows.estimator(self.denoiser.condition(self.encode(here)), base)
+            clamp = self.border.clamp(here)
             if clamp is None:
                 return run_table(self.table, estimate, noises)
             return run_table(self.table, lambda k, x: clamp(estimate(k, x)), noises)
@@ -323,7 +319,7 @@ class DiffusionPolicy(nn.Module):
         base: Chunks | None,
     ) -> Chunks:
         """As `_denoise`, with edits of every estimate, and gradients where they need them."""
-        rows, clamp = self._rows()
+        rows = self._rows()
         with torch.no_grad():
             encoded = self.encode(here)
             seeing = rows.estimator(self.denoiser.condition(encoded), base)
@@ -332,9 +328,7 @@ class DiffusionPolicy(nn.Module):
                 nothing = self.denoiser.condition(self.no_obs.expand_as(encoded))
                 blind = rows.estimator(nothing, base)
 
-            estimate = guided(
-                rows, seeing, blind, edits, clamp=clamp, obs=obs, normalizer=self.normalizer
-            )
+            estimate = guided(rows, seeing, blind, edits, crossing=self.border.at(here), obs=obs)
             return run_table(self.table, estimate, noises)
 
     def _compares(self, edits: tuple[Edit, ...]) -> bool:
@@ -355,30 +349,35 @@ class DiffusionPolicy(nn.Module):
         hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout
         return torch.where(hidden[:, None, None].to(condition.device), self.no_obs, condition)
 
-    def _base(self, previous: Chunks | None, noises: Noises) -> Chunks | None:
-        """Return the normalised base that the path starts from, if it has one."""
+    def _base(self, previous: Chunks | None, obs: Observations, noises: Noises) -> Chunks | None:
+        """Return the base that the path starts from, as the network has it, if there is one."""
         if not self.path.has_base:
             return None
         if previous is None:
             return torch.zeros_like(noises[0])
-        chunk = self.normalizer.normalize("action", previous.to(noises.device))
-        return handed_over(chunk, self.n_action_steps).to(noises)
+        write = self.border.at(obs).to_network
+        return handed_over(previous.to(noises.device), self.n_action_steps, write).to(noises)
 
-    def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H Da"]:
+    def _training_base(self, action: Chunks, obs: Observations) -> Chunks:
+        """Return the base that demonstrated chunks would have had, as the network has it."""
+        return training_base(action, self.n_action_steps, self.border.at(obs).to_network)
+
+    def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H _"]:
         """Draw the noises of a batch of chunks: the initial one, then M fresh ones."""
         n = 1 + self.table.n_noises
-        noises = draw_noises(n, (self.horizon, self.action_dim), batch, generator)
+        noises = draw_noises(n, (self.horizon, self.border.action_dim), batch, generator)
         return noises.to(self.denoiser.device, non_blocking=True)
 
-    def _rows(self) -> tuple[Rows, Clamp | None]:
+    def _rows(self) -> Rows:
         """Return what depends on the table alone; in training the weights change under it."""
         if self._cached is None or self.training:
-            self._cached = self.denoiser.rows(self.table), self.clamp()
+            self._cached = self.denoiser.rows(self.table)
         return self._cached
 
     def _forget_rows(self) -> None:
-        """Let the next chunk compute anew what depends on the table alone."""
+        """Let the next chunk compute anew what depends on the table or the statistics alone."""
         self._cached = None
+        self.border.forget()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DiffusionPolicy:
         # Moved or cast weights have other time features.

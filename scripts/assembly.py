@@ -215,7 +215,7 @@ def rate_factors(
         return {}
     with torch.device("meta"):
         tuned = build({**node["network"], **base})(
-            action_dim=policy.action_dim,
+            action_dim=policy.border.action_dim,
             horizon=policy.horizon,
             cond_dim=policy.encoder.output_dim,
             n_obs_steps=policy.n_obs_steps,
