@@ -172,7 +172,6 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.moments import compute_moments
     from kinoise.policy import load_policy
     from kinoise.policy.build import build
     from kinoise.policy.training.couplings import Reflow
@@ -186,14 +185,26 @@ def build_policy(
         teacher = load_policy(policy.coupling.teacher, device=device)
         policy.coupling = policy.coupling.taught_by(teacher)
 
-    moments = compute_moments(
-        buffer,
-        policy.normalizer.keys,
-        episodes=loader.windows.episodes,
-        symmetry=loader.symmetry,
-    )
-    policy.fit_normalizer(moments)
+    policy.fit_normalizer(_moments(policy, buffer, loader))
     return policy.to(device)
+
+
+def _moments(
+    policy: DiffusionPolicy, buffer: ReplayBuffer, loader: WindowLoader
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the statistics of what the policy normalises, of all that the loader shows it.
+
+    Transformed values have other ranges than recorded ones, and may depend on the window.
+    """
+    from kinoise.datasets.moments import compute_moments, stream_moments
+
+    keys = policy.normalizer.keys
+    if not len(policy.transforms):
+        return compute_moments(
+            buffer, keys, episodes=loader.windows.episodes, symmetry=loader.symmetry
+        )
+    written = (policy.border.watch(batch) for batch in loader.shown(keys))
+    return stream_moments({key: rows.numpy() for key, rows in each.items()} for each in written)
 
 
 def rate_factors(
