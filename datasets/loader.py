@@ -127,8 +127,7 @@ class WindowLoader:
         Args:
             obs_keys: Observations to gather.
         """
-        for begin in range(0, len(self.windows), self.batch_size):
-            chosen = np.arange(begin, min(begin + self.batch_size, len(self.windows)))
+        for chosen in self._in_order():
             batch = self.gather(chosen, obs_keys)
             yield batch
             if self.symmetry is not None:
@@ -139,8 +138,12 @@ class WindowLoader:
 
         For a pass over the validation windows: the same batches every time, nothing mirrored.
         """
+        yield from map(self.gather, self._in_order())
+
+    def _in_order(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the numbers of every window once, a batch at a time."""
         for begin in range(0, len(self.windows), self.batch_size):
-            yield self.gather(np.arange(begin, min(begin + self.batch_size, len(self.windows))))
+            yield np.arange(begin, min(begin + self.batch_size, len(self.windows)))
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:

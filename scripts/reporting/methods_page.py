@@ -21,6 +21,7 @@ SLOTS = (
     "objective",
     "sampler",
     "guidance",
+    "transform",
     "network",
     "encoder",
 )

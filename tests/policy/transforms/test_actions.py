@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_frames import poses, same_poses
 from torch import Tensor
@@ -50,6 +50,7 @@ def window(seed: int, scale: float = 1.0) -> tuple[dict[str, Tensor], Tensor]:
 
 
 @pytest.mark.parametrize("name", FORMS)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**20), scale=st.floats(1e-3, 2.0))
 def test_actions_come_back_as_they_were(name: str, seed: int, scale: float) -> None:
     chain = Chain(FORMS[name], SHAPES)
@@ -62,6 +63,7 @@ def test_actions_come_back_as_they_were(name: str, seed: int, scale: float) -> N
 
 
 @pytest.mark.parametrize("name", FORMS)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**20))
 def test_what_the_network_writes_is_read_and_written_again_alike(name: str, seed: int) -> None:
     chain = Chain(FORMS[name], SHAPES)
@@ -151,6 +153,7 @@ def test_actions_in_the_robots_frame_do_not_change_with_a_motion_of_the_world(fo
     torch.testing.assert_close(*written, rtol=0, atol=1e-9)
 
 
+@settings(max_examples=30)
 @given(
     middle=st.floats(-10, 10),
     offset=st.floats(-3, 3),

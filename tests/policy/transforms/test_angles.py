@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinoise.policy.errors import PolicyError
@@ -17,6 +17,7 @@ ANGLE = st.floats(-math.pi, math.pi)
 SHAPES = {"obs": (4,), "action": (3,)}
 
 
+@settings(max_examples=30)
 @given(angle=ANGLE, turns=st.integers(-3, 3))
 def test_whole_turns_change_nothing_of_what_is_observed(angle: float, turns: int) -> None:
     transform = SinCos("obs", [2])
@@ -36,6 +37,7 @@ def test_the_sine_takes_the_angles_place_and_other_columns_keep_their_numbers() 
     assert seen.tolist() == pytest.approx(expected)
 
 
+@settings(max_examples=30)
 @given(angle=ANGLE)
 def test_an_actions_angle_comes_back_from_its_pair(angle: float) -> None:
     transform = SinCos("action", [1])
@@ -46,6 +48,7 @@ def test_an_actions_angle_comes_back_from_its_pair(angle: float) -> None:
     torch.testing.assert_close(wrapped(back - action), torch.zeros_like(action))
 
 
+@settings(max_examples=30)
 @given(angle=st.floats(-100, 100))
 def test_a_wrapped_angle_differs_by_whole_turns_and_lies_about_zero(angle: float) -> None:
     found = wrapped(torch.tensor(angle, dtype=torch.float64))
@@ -54,6 +57,7 @@ def test_a_wrapped_angle_differs_by_whole_turns_and_lies_about_zero(angle: float
     assert abs(turns - turns.round()) < 1e-9
 
 
+@settings(max_examples=30)
 @given(angle=st.floats(-3.14, 3.14, width=32))
 def test_an_angle_within_half_a_turn_stays_bitwise_as_it_is(angle: float) -> None:
     assert wrapped(torch.tensor(angle)) == torch.tensor(angle)
