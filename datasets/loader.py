@@ -95,9 +95,7 @@ class WindowLoader:
         batch = self.gather(chosen)
         return batch if self.symmetry is None else self.symmetry.some(batch, self.seed, step)
 
-    def gather(
-        self, chosen: NDArray[np.int64], obs_keys: Collection[str] | None = None
-    ) -> Batch:
+    def gather(self, chosen: NDArray[np.int64], obs_keys: Collection[str] | None = None) -> Batch:
         """Return the windows with these numbers, in this order, as `batch` does.
 
         Args:

@@ -146,8 +146,8 @@ POLICY = [
             ),
             Change(
                 "observations are not normalised",
-                "return {key: self.normalizer.normalize(key, value) for key, value in seen.items()}",
-                "return seen",
+                "self.normalizer.normalize(key, value) for key, value in seen.items()}",
+                "value for key, value in seen.items()}",
                 tests="tests/policy/test_wiring.py",
             ),
             Change(

@@ -49,5 +49,3 @@ class Ranges(Buffers):
         middle = (low + high) / 2
         half = stretch * (high - low) / 2
         return middle - half, middle + half
-
-

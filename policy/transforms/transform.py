@@ -62,7 +62,7 @@ class Transform(ABC):
             PolicyError: a key or column that is not there.
         """
 
-    def watch(self, obs: Observations) -> None:
+    def watch(self, obs: Observations) -> None:  # noqa: B027 (nothing to fit is the rule)
         """Take a batch of training observations into account, where numbers are fitted."""
 
     def observe(self, obs: Observations) -> Observations:

@@ -36,7 +36,10 @@ FORMS: dict[str, list[Transform]] = {
     "in the robot's frame": [RelativeAction("obs", [0, 1, 2], [0, 1], form="planar")],
     "a pose in the robot's frame": [RelativeAction("obs", [0, 1, 2], [0, 1, 2], form="planar")],
     "an angle": [SinCos("action", [1])],
-    "an angle relative to now": [RelativeAction("obs", [2], [1], angles=[1]), SinCos("action", [1])],
+    "an angle relative to now": [
+        RelativeAction("obs", [2], [1], angles=[1]),
+        SinCos("action", [1]),
+    ],
     "steps of an angle": [DeltaAction("obs", [2], [1], angles=[1])],
 }
 

@@ -108,8 +108,6 @@ def test_a_quaternion_and_its_opposite_look_the_same(form: str) -> None:
     ("form", "n_columns", "n_reference"),
     [("planar", 4, 3), ("planar", 2, 2), ("quaternion", 7, 6), ("position", 3, 2)],
 )
-def test_columns_that_make_no_pose_are_refused(
-    form: str, n_columns: int, n_reference: int
-) -> None:
+def test_columns_that_make_no_pose_are_refused(form: str, n_columns: int, n_reference: int) -> None:
     with pytest.raises(PolicyError, match="columns"):
         FRAMES[form].check(n_columns, n_reference, form)
