@@ -183,10 +183,29 @@ def build_policy(
         raise UsageError(f"no policy can be built of these settings: {error}") from error
     if isinstance(policy.coupling, Reflow):
         teacher = load_policy(policy.coupling.teacher, device=device)
+        _check_teacher(node, policy.coupling.teacher)
         policy.coupling = policy.coupling.taught_by(teacher)
 
     policy.fit_normalizer(_moments(policy, buffer, loader))
     return policy.to(device)
+
+
+def _check_teacher(node: Mapping[str, Any], teacher: str) -> None:
+    """Refuse a teacher whose network has other numbers than the student's.
+
+    Raises:
+        UsageError: its transforms are others.
+    """
+    from kinoise.policy.checkpoints import read_config
+
+    def listed(transforms: Any) -> list[Any]:
+        return list(transforms.values() if isinstance(transforms, Mapping) else transforms or [])
+
+    theirs = read_config(teacher)["policy"].get("transforms")
+    if listed(theirs) != listed(node.get("transforms")):
+        raise UsageError(
+            f"the teacher '{teacher}' was trained with other transforms; give the student the same"
+        )
 
 
 def _moments(
