@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import DatasetError
 from .keys import is_image
-from .sampling import RowSample
+from .row_sample import RowSample
 from .storage import ReplayBuffer
 from .symmetry import SymmetryMap
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kinoise.datasets.moments import stream_moments
-from kinoise.datasets.sampling import RowSample
+from kinoise.datasets.row_sample import RowSample
 
 
 def test_all_rows_are_kept_while_they_fit() -> None:
