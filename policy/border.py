@@ -86,15 +86,14 @@ class Border:
         """Fit the transforms to a batch of training windows too.
 
         Args:
-            batch: {"obs", "action"}, as recorded; images may be left out.
+            batch: {"obs", "action"}, as recorded; images may be left out beside vectors.
 
         Returns:
             What the normaliser is to be fitted to: key -> values `[n, *shape]`, each of the shape
             that its statistics are to have.
         """
-        obs = {key: batch["obs"][key] for key in self.normalizer.keys if key != ACTION}
-        seen, action = self.transforms.watch(obs, batch[ACTION])
-        rows = {key: seen[key].flatten(0, 1) for key in obs}
+        seen, action = self.transforms.watch(batch["obs"], batch[ACTION])
+        rows = {key: seen[key].flatten(0, 1) for key in self.normalizer.keys if key != ACTION}
         rows[ACTION] = action if self.transforms.differs_by_step else action.flatten(0, 1)
         return rows
 

@@ -51,7 +51,8 @@ class DiffusionPolicy(nn.Module):
         obs_dropout: fraction of training chunks that see no observation, for classifier-free
             guidance (Ho & Salimans 2022).
         clip_sample: bound on the x_0 estimate while sampling, in units of the training data's own
-            range (1: no action leaves it, whatever the normalisation); None for no bound.
+            range (1: no action leaves it, whatever the normalisation); None for no bound. See
+            `Border.clamp`.
         normalization: key -> mode of `Normalizer.fit`, where it is not "minmax"; the keys and
             columns are those that the transforms leave.
         transforms: what rewrites observations and actions before they are normalised, in order;

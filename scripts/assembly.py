@@ -222,7 +222,9 @@ def _moments(
         return compute_moments(
             buffer, keys, episodes=loader.windows.episodes, symmetry=loader.symmetry
         )
-    written = (policy.border.watch(batch) for batch in loader.shown(keys))
+    # Pictures are not looked at, unless the windows hold nothing else.
+    vectors = [key for key in keys if key != "action"] or list(policy.obs_shapes)
+    written = (policy.border.watch(batch) for batch in loader.shown(vectors))
     return stream_moments({key: rows.numpy() for key, rows in each.items()} for each in written)
 
 

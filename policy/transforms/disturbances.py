@@ -64,7 +64,7 @@ class RangedTransform(Transform, nn.Module):
             chosen = after
             after = before.clone()
             after[..., self.columns] = chosen[..., self.columns]
-        return after.view(obs[key].shape)
+        return after.reshape(obs[key].shape)
 
     @abstractmethod
     def _change(
