@@ -44,11 +44,11 @@ CHAINS: dict[str, list[dict[str, Any]]] = {
     "delta": [DELTA],
     "cumulative": [CUMULATIVE],
     "turned": [TURNED],
-    "all": [SEEN, CLIP, NOISE, RELATIVE, TURNED],
+    "all": [SEEN, CLIP, NOISE, RELATIVE],
 }
 
 
-def windows(number: int, size: int = 16) -> dict[str, Any]:
+def windows(number: int, size: int = 64) -> dict[str, Any]:
     """Return windows of a robot that drives off from where it is, as the first key point says."""
     batch = tiny.batch(number, size)
     direction = batch["obs"]["keypoint"][:, -1:, 0].tanh()
@@ -79,7 +79,7 @@ def fitted(transforms: Any, **changes: Any) -> DiffusionPolicy:
     with torch.no_grad():
         for parameter in policy.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    written = [policy.border.watch(windows(number, 64)) for number in range(8)]
+    written = [policy.border.watch(windows(number)) for number in range(8)]
     policy.fit_normalizer(moments(written))
     return policy.eval()
 
@@ -90,7 +90,7 @@ def test_recorded_chunks_cross_the_border_and_come_back(name: str) -> None:
     batch = windows(3)
     crossing = policy.border.at(batch["obs"])
     chunk = crossing.to_network(batch["action"])
-    assert chunk.shape == (16, 8, policy.border.action_dim)
+    assert chunk.shape == (64, 8, policy.border.action_dim)
     assert chunk.abs().max() <= 1 + 1e-5  # within the range of training
     torch.testing.assert_close(crossing.to_actions(chunk), batch["action"], rtol=0, atol=1e-5)
 
@@ -100,7 +100,7 @@ def test_a_sampled_chunk_has_the_robots_dimensions_and_stays_in_the_recorded_ran
     name: str,
 ) -> None:
     policy = fitted(CHAINS[name])
-    obs = windows(20, 64)["obs"]
+    obs = windows(20)["obs"]
     obs["agent_pos"] = 5 * obs["agent_pos"]  # far from everything recorded
     chunk = policy.sample(obs, torch.Generator().manual_seed(0))
     low, high = policy.transforms.recorded.bounds("action")
@@ -136,7 +136,8 @@ def test_a_known_prefix_is_held_in_the_robots_units(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_known_last_action_is_held_whatever_the_form(name: str) -> None:
-    policy = fitted(CHAINS[name])
+    # Without a bound on the network's numbers: the step to it may be larger than any recorded.
+    policy = fitted(CHAINS[name], clip_sample=None)
     batch = windows(5)
     known = torch.full_like(batch["action"], torch.nan)
     known[:, 0] = batch["action"][:, 0]
@@ -230,7 +231,7 @@ def test_transforms_may_be_given_by_name() -> None:
 def test_a_row_does_not_depend_on_its_company() -> None:
     policy = fitted(CHAINS["all"]).double()
     obs = {key: value.double() for key, value in windows(7)["obs"].items()}
-    generators = [torch.Generator().manual_seed(row) for row in range(16)]
+    generators = [torch.Generator().manual_seed(row) for row in range(64)]
     together = policy.sample(obs, generators)
     row = {key: value[5:6] for key, value in obs.items()}
     alone = policy.sample(row, [torch.Generator().manual_seed(5)])
@@ -286,7 +287,7 @@ def _trained(folder: Path, stops: list[int]) -> dict[str, Tensor]:
             trainer.resume(folder / "checkpoints" / "last")
         trainer.n_steps = stop
         trainer._rate = lambda: 1e-3  # type: ignore[method-assign]
-        trainer.fit(lambda number: windows(number))
+        trainer.fit(windows)
     return load_policy(folder).state_dict()
 
 
@@ -305,10 +306,10 @@ def test_a_trained_policy_gives_back_absolute_chunks(name: str) -> None:
     optimizer = torch.optim.Adam(policy.parameters(), 3e-3)
     for number in range(80):
         torch.manual_seed(number)
-        policy.compute_loss(windows(number, 64)).backward()
+        policy.compute_loss(windows(number)).backward()
         optimizer.step()
         optimizer.zero_grad()
-    batch = windows(10_001, 64)
+    batch = windows(10_001)
     chunk = policy.eval().sample(batch["obs"], torch.Generator().manual_seed(0))
     stays = batch["obs"]["agent_pos"][:, -1:] - batch["action"]
     assert (chunk - batch["action"])[:, 1:].abs().mean() < 0.5 * stays[:, 1:].abs().mean()
