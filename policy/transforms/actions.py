@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ..encoders.encoder import Observations, Shapes
 from ..errors import PolicyError, unknown_name
@@ -89,8 +91,8 @@ class RelativeAction(ActionTransform):
         read[..., columns] = FRAMES[self.form].absolute(action[..., columns], now)
         return read
 
-    def _now(self, obs: Observations, like: Actions) -> Actions:
-        """Return the present pose of every row, [B, 1, n]."""
+    def _now(self, obs: Observations, like: Actions) -> Float[Tensor, "B 1 n"]:
+        """Return the present pose of every row."""
         return flat(obs, self.key)[:, -1:, list(self.key_columns)].to(like)
 
 
@@ -140,8 +142,8 @@ class DeltaAction(ActionTransform):
         read[..., columns] = torch.cat([past, seen[:, now:] + steps[:, now:].cumsum(1)], 1)
         return read
 
-    def _seen(self, obs: Observations, like: Actions) -> Actions:
-        """Return what was observed at the first To steps of the chunk, [B, To, n]."""
+    def _seen(self, obs: Observations, like: Actions) -> Float[Tensor, "B To n"]:
+        """Return what was observed at the first To steps of the chunk."""
         return flat(obs, self.key)[..., list(self.key_columns)].to(like)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from ..encoders.encoder import Observations, Shapes
 from ..errors import unknown_name
@@ -12,7 +11,7 @@ from .frames import FRAMES
 from .transform import Transform, check_columns, flat
 
 #: Which of the reference's poses counts: the present one, or that of each step of the history.
-Moment = Literal["now", "each"]
+MOMENTS = ("now", "each")
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class RelativePose(Transform):
     reference: str
     reference_columns: Sequence[int]
     form: str = "position"
-    at: Moment = "now"
+    at: str = "now"
 
     def __post_init__(self) -> None:
         if self.form not in FRAMES:
             raise unknown_name("form of poses", self.form, FRAMES)
-        if self.at not in get_args(Moment):
-            raise unknown_name("moment of a reference", self.at, get_args(Moment))
+        if self.at not in MOMENTS:
+            raise unknown_name("moment of a reference", self.at, MOMENTS)
 
     def connect(self, shapes: Shapes) -> Shapes:
         size = check_columns(shapes, self.key, [each for group in self.columns for each in group])

@@ -51,6 +51,7 @@ CHAINS: dict[str, list[dict[str, Any]]] = {
 def windows(number: int, size: int = 64) -> dict[str, Any]:
     """Return windows of a robot that drives off from where it is, as the first key point says."""
     batch = tiny.batch(number, size)
+    batch["obs"]["agent_pos"] /= 2  # actions within one turn
     direction = batch["obs"]["keypoint"][:, -1:, 0].tanh()
     drift = torch.linspace(0.1, 1.1, 8)[None, :, None]
     return {**batch, "action": batch["obs"]["agent_pos"][:, -1:] + drift * direction}

@@ -40,7 +40,7 @@ def watched(*transforms: Transform) -> Chain:
 
 def test_observations_are_held_to_the_range_of_all_batches() -> None:
     chain = watched(ClipObservation())
-    obs = {**observations(), "a": torch.tensor([-5.0, 7.0]).expand(1, 2, 2)}
+    obs = {**observations(1), "a": torch.tensor([-5.0, 7.0]).expand(1, 2, 2)}
     seen = chain.observe(obs)
     assert seen["a"].unique().tolist() == [-1, 3]
     assert seen["b"].min() == 0
@@ -49,13 +49,13 @@ def test_observations_are_held_to_the_range_of_all_batches() -> None:
 
 def test_the_range_may_be_stretched_and_other_columns_are_let_alone() -> None:
     chain = watched(ClipObservation("a", [1], stretch=1.5))
-    seen = chain.observe({**observations(), "a": torch.full((1, 2, 2), 9.0)})
+    seen = chain.observe({**observations(1), "a": torch.full((1, 2, 2), 9.0)})
     assert seen["a"][0, 0].tolist() == [9, 4]
 
 
 def test_a_range_is_that_of_the_values_at_its_place_in_the_chain() -> None:
     chain = watched(SinCos("a", [0]), ClipObservation("a"))
-    seen = chain.observe({**observations(), "a": torch.full((1, 2, 2), 0.5)})
+    seen = chain.observe({**observations(1), "a": torch.full((1, 2, 2), 0.5)})
     sines = torch.tensor([-1.0, 3.0]).sin()
     assert seen["a"][0, 0, 0] == torch.tensor(0.5).sin().clamp(*sines.sort().values.tolist())
 
