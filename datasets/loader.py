@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -95,8 +95,14 @@ class WindowLoader:
         batch = self.gather(chosen)
         return batch if self.symmetry is None else self.symmetry.some(batch, self.seed, step)
 
-    def gather(self, chosen: NDArray[np.int64]) -> Batch:
-        """Return the windows with these numbers, in this order, as `batch` does."""
+    def gather(self, chosen: NDArray[np.int64], obs_keys: Collection[str] | None = None) -> Batch:
+        """Return the windows with these numbers, in this order, as `batch` does.
+
+        Args:
+            chosen: Numbers of windows.
+            obs_keys: Observations to gather, all if None.
+        """
+        wanted = self.steps.keys() if obs_keys is None else obs_keys
         action_rows = self.windows.action_rows(chosen)
         obs_rows = torch.from_numpy(action_rows[:, : self.windows.n_obs_steps].reshape(-1))
         chunk_rows = torch.from_numpy(action_rows.reshape(-1))
@@ -105,7 +111,7 @@ class WindowLoader:
             "obs": {
                 key: values.index_select(0, obs_rows).view(*shape, *values.shape[1:])
                 for key, values in self.steps.items()
-                if key != ACTION
+                if key != ACTION and key in wanted
             },
             ACTION: self.steps[ACTION]
             .index_select(0, chunk_rows)
@@ -113,13 +119,29 @@ class WindowLoader:
             "mask": torch.from_numpy(self.windows.mask(chosen)),
         }
 
+    def shown(self, obs_keys: Collection[str]) -> Iterator[Batch]:
+        """Yield all that training is shown: every window, and under a symmetry its image too.
+
+        Args:
+            obs_keys: Observations to gather.
+        """
+        for chosen in self._in_order():
+            batch = self.gather(chosen, obs_keys)
+            yield batch
+            if self.symmetry is not None:
+                yield self.symmetry.all(batch)
+
     def batches(self) -> Iterator[Batch]:
         """Yield every window once, in the data set's order; the last batch may be smaller.
 
         For a pass over the validation windows: the same batches every time, nothing mirrored.
         """
+        yield from map(self.gather, self._in_order())
+
+    def _in_order(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the numbers of every window once, a batch at a time."""
         for begin in range(0, len(self.windows), self.batch_size):
-            yield self.gather(np.arange(begin, min(begin + self.batch_size, len(self.windows))))
+            yield np.arange(begin, min(begin + self.batch_size, len(self.windows)))
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:

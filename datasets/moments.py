@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from .errors import DatasetError
 from .keys import is_image
+from .row_sample import RowSample
 from .storage import ReplayBuffer
 from .symmetry import SymmetryMap
 
 Moments = dict[str, dict[str, NDArray[np.float64]]]
 
 NAMES = ("min", "max", "mean", "std", "q01", "q99")
-# Quantiles are exact up to this many numbers a key, then taken over evenly spaced rows.
+# Quantiles are exact up to this many numbers a key, then those of a random sample of the rows.
 QUANTILE_NUMBERS = 1 << 24
 
 
@@ -52,22 +53,45 @@ def compute_moments(
     }
 
 
+def stream_moments(blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Moments:
+    """Return the moments of values that are streamed, as `compute_moments` does of a data set.
+
+    Args:
+        blocks: key -> values [n, *shape], the same keys and shapes in every block; a shape may be
+            that of a whole chunk [H, Da], whose steps then have moments of their own.
+
+    Raises:
+        DatasetError: There is no value.
+    """
+    found: dict[str, _Accumulator] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for block in blocks:
+        for key, values in block.items():
+            rows = values.reshape(len(values), -1)
+            shapes[key] = values.shape[1:]
+            found.setdefault(key, _Accumulator(rows.shape[1])).add(rows)
+    if not found:
+        raise DatasetError("there are no values to take the moments of")
+    return {
+        key: {name: value.reshape(shapes[key]) for name, value in each.result().items()}
+        for key, each in found.items()
+    }
+
+
 class _Accumulator:
     """Count, mean and sum of squared deviations, merged block by block (Chan et al. 1983)."""
 
-    def __init__(self, width: int, n_rows: int) -> None:
+    def __init__(self, width: int) -> None:
         self.count = 0
         self.low = np.full(width, np.inf)
         self.high = np.full(width, -np.inf)
         self.mean = np.zeros(width)
         self.squares = np.zeros(width)
-        self.sample: list[NDArray[Any]] = []
-        self.stride = max(1, -(-n_rows * width // QUANTILE_NUMBERS))
+        self.sample = RowSample(QUANTILE_NUMBERS // width)
 
     def add(self, rows: NDArray[Any]) -> None:
         """Take rows [n, width] in."""
-        # The stride goes on across blocks: the first row wanted here is the next multiple.
-        self.sample.append(rows[-self.count % self.stride :: self.stride].copy())
+        self.sample.add(rows)
 
         # One contiguous line per dimension: numpy reduces those many times faster than columns.
         lines = np.ascontiguousarray(rows.T, dtype=np.float64)
@@ -85,7 +109,7 @@ class _Accumulator:
 
     def result(self) -> dict[str, NDArray[np.float64]]:
         """Return the moments [width] of all rows together."""
-        sample = np.concatenate(self.sample).astype(np.float64)
+        sample = self.sample.rows().astype(np.float64)
         q01, q99 = np.quantile(sample, [0.01, 0.99], axis=0)
         constant = self.low == self.high
         return {
@@ -121,9 +145,7 @@ def _moments_of(
     width = max(1, int(np.prod(kept)))
     mirrored = symmetry is not None and key in symmetry.maps
 
-    rows_a_step = int(np.prod(shape[1:])) // width
-    n_rows = int(wanted.sum()) * rows_a_step * (2 if mirrored else 1)
-    accumulator = _Accumulator(width, n_rows)
+    accumulator = _Accumulator(width)
     for steps in _blocks(buffer, key, wanted):
         accumulator.add(steps.reshape(-1, width))
         if symmetry is not None and mirrored:

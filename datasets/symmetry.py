@@ -55,6 +55,11 @@ class SymmetryMap:
         flat = values.reshape(-1, len(offset)).float()
         return torch.addmm(offset, flat, matrix.T).to(values.dtype).reshape(values.shape)
 
+    def all(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the batch with every window mapped."""
+        obs = {key: self(key, values) for key, values in batch["obs"].items()}
+        return {**batch, "obs": obs, "action": self("action", batch["action"])}
+
     def some(self, batch: dict[str, Any], seed: int, step: int) -> dict[str, Any]:
         """Return the batch with each window mapped with probability one half.
 

@@ -36,6 +36,7 @@ FACES: dict[str, tuple[str, ...]] = {
     "training.objectives": ("Objective",),
     "training.times": ("TimeDistribution",),
     "training.weights": ("Weight",),
+    "transforms": ("Transform",),
 }
 
 #: Module or class of a past version -> where it is now, both below this package.

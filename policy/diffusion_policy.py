@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .border import Border
 from .control import Execution, RecedingHorizon
 from .denoiser import Denoiser, Rows
 from .encoders.encoder import Encoder, Observations
@@ -17,7 +18,7 @@ from .errors import PolicyError
 from .guidance.estimate import Edit, declares
 from .guidance.guided import guided
 from .networks import Backbone
-from .normalizer import Normalizer, Statistics, as_weights
+from .normalizer import Mode, Normalizer, Statistics, as_weights
 from .paths import Path
 from .paths.previous import carried_on, training_base
 from .sampling import Sampler, Table
@@ -27,9 +28,7 @@ from .sampling.warm import run_from
 from .shapes import Chunks, Noises
 from .training.couplings import Coupling
 from .training.objectives import Objective, TrainingBatch
-
-#: Brings an x_0 estimate `[B, H, Da]` within the data's range, in place.
-Clamp = Callable[[Tensor], Tensor]
+from .transforms import Chain, Transform
 
 
 class DiffusionPolicy(nn.Module):
@@ -51,15 +50,19 @@ class DiffusionPolicy(nn.Module):
         obs_dropout: fraction of training chunks that see no observation, for classifier-free
             guidance (Ho & Salimans 2022).
         clip_sample: bound on the x_0 estimate while sampling, in units of the training data's own
-            range (1: no action leaves it, whatever the normalisation); None for no bound.
-        normalization: key -> mode of `Normalizer.fit`, where it is not "minmax".
+            range (1: no action leaves it, whatever the normalisation); None for no bound. See
+            `Border.clamp`.
+        normalization: key -> mode of `Normalizer.fit`, where it is not "minmax"; the keys and
+            columns are those that the transforms leave.
+        transforms: what rewrites observations and actions before they are normalised, in order;
+            as a list, or by name.
         execution: how a controller executes the chunks; None for `RecedingHorizon`.
 
     Raises:
         PolicyError: steps that do not fit the horizon, or slots that do not fit each other.
     """
 
-    _cached: tuple[Rows, Clamp | None] | None
+    _cached: Rows | None
 
     def __init__(
         self,
@@ -78,7 +81,8 @@ class DiffusionPolicy(nn.Module):
         guidance: Sequence[Edit] = (),
         obs_dropout: float = 0.0,
         clip_sample: float | None = 1.0,
-        normalization: Mapping[str, str] | None = None,
+        normalization: Mapping[str, Mode | None] | None = None,
+        transforms: Sequence[Transform] | Mapping[str, Transform] = (),
         execution: Execution | None = None,
     ) -> None:
         super().__init__()
@@ -100,12 +104,23 @@ class DiffusionPolicy(nn.Module):
         weight = getattr(objective, "weight", None)
         self.learned_weight = weight if isinstance(weight, nn.Module) else None
 
-        vectors = {key: shape for key, shape in self.obs_shapes.items() if len(shape) < 3}
-        self.normalizer = Normalizer({**vectors, "action": (action_dim,)})
-        self.encoder = encoder(shapes=self.obs_shapes)
+        self.transforms = Chain(transforms, {**self.obs_shapes, "action": (action_dim,)})
+        self.normalizer = Normalizer(self.transforms.normalized_shapes(horizon))
+        self.border = Border(
+            self.obs_shapes,
+            n_obs_steps,
+            transforms=self.transforms,
+            normalizer=self.normalizer,
+            clip=clip_sample,
+        )
+
+        self.encoder = encoder(shapes=self.transforms.obs_shapes)
         cond_dim = self.encoder.output_dim
         self.network = network(
-            action_dim=action_dim, horizon=horizon, cond_dim=cond_dim, n_obs_steps=n_obs_steps
+            action_dim=self.border.action_dim,
+            horizon=horizon,
+            cond_dim=cond_dim,
+            n_obs_steps=n_obs_steps,
         )
         if obs_dropout > 0:
             self.no_obs = nn.Parameter(torch.zeros(n_obs_steps, cond_dim))
@@ -185,27 +200,20 @@ class DiffusionPolicy(nn.Module):
         self.normalizer.fit(statistics, self.normalization)
         self._forget_rows()
 
-    def encode(self, obs: Observations) -> Float[Tensor, "B To Dc"]:
-        """Return the condition that raw observations give.
+    def encode(
+        self,
+        obs: Observations,
+        generator: torch.Generator | None = None,
+        *,
+        disturb: bool = False,
+    ) -> Float[Tensor, "B To Dc"]:
+        """Return the condition that raw observations give (see `Border.features`).
 
         Raises:
             PolicyError: an observation is missing, or has another shape than in training.
         """
-        missing = set(self.obs_shapes) - set(obs)
-        if missing:
-            raise PolicyError(
-                f"the observation lacks {sorted(missing)}; it has {sorted(obs)}, "
-                f"the policy was trained on {sorted(self.obs_shapes)}"
-            )
-        for key, shape in self.obs_shapes.items():
-            if obs[key].shape[1:] != (self.n_obs_steps, *shape):
-                raise PolicyError(
-                    f"observation '{key}' has shape {list(obs[key].shape)}; the policy was trained "
-                    f"on [batch, {self.n_obs_steps}, {', '.join(map(str, shape))}]"
-                )
-
-        normed = {key: self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}
-        condition: Tensor = self.encoder(as_weights(normed, self.denoiser.dtype))
+        features = self.border.features(obs, generator, disturb=disturb)
+        condition: Tensor = self.encoder(as_weights(features, self.denoiser.dtype))
         return condition
 
     def compute_loss(
@@ -219,13 +227,14 @@ class DiffusionPolicy(nn.Module):
         obs = batch["obs"]
         if len(batch["action"]) == 0:
             raise PolicyError("the batch is empty; there is nothing to train on")
-        condition = self.denoiser.condition(self._with_dropout(self.encode(obs), generator))
-        sample = self.normalizer.normalize("action", batch["action"])
+        encoded = self.encode(obs, generator, disturb=self.training)
+        condition = self.denoiser.condition(self._with_dropout(encoded, generator))
+        sample = self.border.to_network(batch["action"], obs)
         training = TrainingBatch(
             sample=sample,
             condition=condition,
             mask=batch.get("mask"),
-            base=training_base(sample, self.n_action_steps) if self.path.has_base else None,
+            base=self._handed_over(batch["action"], obs) if self.path.has_base else None,
             pair=None if self.coupling is None else partial(self.coupling, obs=obs),
         )
         return self.objective.loss(self.denoiser, training, generator)
@@ -252,13 +261,16 @@ class DiffusionPolicy(nn.Module):
         """
         batch = next(iter(obs.values())).shape[0]
         if batch == 0:
-            return self.normalizer.scale("action").new_zeros(0, self.horizon, self.action_dim)
+            return self.border.spread.new_zeros(0, self.horizon, self.action_dim)
         noises = self._noises(batch, generator)
         chunk = self._denoise(obs, noises, (*self.guidance, *guidance), previous, start)
-        return self.normalizer.unnormalize("action", chunk)
+        return self.border.to_actions(chunk, obs)
 
     def transport(self, obs: Observations, noise: Chunks) -> Chunks:
-        """Return the normalised chunks that a sampler without fresh noise makes, unguided."""
+        """Return the chunks that the sampler makes of `noise`, both as the network has them.
+
+        The sampler must need no further noise; guidance plays no part.
+        """
         return self._denoise(obs, noise[None], (), None)
 
     def predict_action(
@@ -277,21 +289,6 @@ class DiffusionPolicy(nn.Module):
         condition = self.denoiser.condition(self.encode(obs))
         return partial(self.denoiser.estimate, condition=condition)
 
-    def clamp(self) -> Clamp | None:
-        """Return what holds an x_0 estimate to `clip_sample` ranges of the data, or None."""
-        if self.clip_sample is None:
-            return None
-        clip = self.clip_sample
-        low, high = self.normalizer.bounds("action")
-        if bool((low == -1).all()) and bool((high == 1).all()):
-            return lambda sample: sample.clamp_(-clip, clip)
-
-        middle = (low + high) / 2
-        half = (high - low) / 2
-        least = middle - clip * half
-        most = middle + clip * half
-        return lambda sample: sample.clamp_(least, most)
-
     def _denoise(
         self,
         obs: Observations,
@@ -301,23 +298,24 @@ class DiffusionPolicy(nn.Module):
         start: float = 1.0,
     ) -> Chunks:
         """Run the table on noises and return the normalised chunks."""
-        rows, clamp = self._rows()
+        rows = self._rows()
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
         noises = noises.to(rows.dtype)
-        base = self._carried_on(previous, noises).nan_to_num(0.0) if self.path.has_base else None
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
 
-        known = self._carried_on(previous, noises) if start < 1 else None
+        known = None
+        if self.path.has_base or start < 1:
+            known = self._carried_on(previous, here, noises)
+        base = known.nan_to_num(0.0) if known is not None and self.path.has_base else None
         run = partial(run_from, self.table, noises=noises, known=known, start=start)
         if edits:
             return self._guided(here, {**obs, **here}, run, edits, base)
 
         with torch.inference_mode():
             estimate = rows.estimator(self.denoiser.condition(self.encode(here)), base)
-            if clamp is None:
-                return run(estimate)
-            return run(lambda k, x: clamp(estimate(k, x)))
+            clamp = self.border.clamp(here)
+            return run(estimate if clamp is None else lambda k, x: clamp(estimate(k, x)))
 
     @torch.inference_mode(False)
     def _guided(
@@ -329,7 +327,7 @@ class DiffusionPolicy(nn.Module):
         base: Chunks | None,
     ) -> Chunks:
         """As `_denoise`, with edits of every estimate, and gradients where they need them."""
-        rows, clamp = self._rows()
+        rows = self._rows()
         with torch.no_grad():
             encoded = self.encode(here)
             seeing = rows.estimator(self.denoiser.condition(encoded), base)
@@ -338,9 +336,7 @@ class DiffusionPolicy(nn.Module):
                 nothing = self.denoiser.condition(self.no_obs.expand_as(encoded))
                 blind = rows.estimator(nothing, base)
 
-            estimate = guided(
-                rows, seeing, blind, edits, clamp=clamp, obs=obs, normalizer=self.normalizer
-            )
+            estimate = guided(rows, seeing, blind, edits, crossing=self.border.at(here), obs=obs)
             return run(estimate)
 
     def _compares(self, edits: tuple[Edit, ...]) -> bool:
@@ -361,28 +357,33 @@ class DiffusionPolicy(nn.Module):
         hidden = torch.rand(len(condition), generator=generator) < self.obs_dropout
         return torch.where(hidden[:, None, None].to(condition.device), self.no_obs, condition)
 
-    def _carried_on(self, previous: Chunks | None, noises: Noises) -> Chunks:
-        """Return the normalised previous chunks as they stand now; NaN where there are none."""
+    def _carried_on(self, previous: Chunks | None, obs: Observations, noises: Noises) -> Chunks:
+        """Return the previous chunks now, as the network has them; NaN where there are none."""
         if previous is None:
             return torch.full_like(noises[0], torch.nan)
-        chunk = self.normalizer.normalize("action", previous.to(noises.device))
-        return carried_on(chunk, self.n_action_steps).to(noises)
+        write = self.border.at(obs).to_network
+        return carried_on(previous.to(noises.device), self.n_action_steps, write).to(noises)
 
-    def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H Da"]:
+    def _handed_over(self, action: Chunks, obs: Observations) -> Chunks:
+        """Return the base that demonstrated chunks would have had, as the network has it."""
+        return training_base(action, self.n_action_steps, self.border.at(obs).to_network)
+
+    def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H _"]:
         """Draw the noises of a batch of chunks: the initial one, then M fresh ones."""
-        n = 1 + self.table.n_noises
-        noises = draw_noises(n, (self.horizon, self.action_dim), batch, generator)
+        shape = (self.horizon, self.border.action_dim)
+        noises = draw_noises(1 + self.table.n_noises, shape, batch, generator)
         return noises.to(self.denoiser.device, non_blocking=True)
 
-    def _rows(self) -> tuple[Rows, Clamp | None]:
+    def _rows(self) -> Rows:
         """Return what depends on the table alone; in training the weights change under it."""
         if self._cached is None or self.training:
-            self._cached = self.denoiser.rows(self.table), self.clamp()
+            self._cached = self.denoiser.rows(self.table)
         return self._cached
 
     def _forget_rows(self) -> None:
-        """Let the next chunk compute anew what depends on the table alone."""
+        """Let the next chunk compute anew what depends on the table or the statistics alone."""
         self._cached = None
+        self.border.forget()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DiffusionPolicy:
         # Moved or cast weights have other time features.

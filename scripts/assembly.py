@@ -181,7 +181,6 @@ def build_policy(
     """Build an untrained policy, seeded, its normaliser fitted to what the loader shows it."""
     import torch
 
-    from kinoise.datasets.moments import compute_moments
     from kinoise.policy import load_policy
     from kinoise.policy.build import build
     from kinoise.policy.training.couplings import Reflow
@@ -193,16 +192,49 @@ def build_policy(
         raise UsageError(f"no policy can be built of these settings: {error}") from error
     if isinstance(policy.coupling, Reflow):
         teacher = load_policy(policy.coupling.teacher, device=device)
+        _check_teacher(node, policy.coupling.teacher)
         policy.coupling = policy.coupling.taught_by(teacher)
 
-    moments = compute_moments(
-        buffer,
-        policy.normalizer.keys,
-        episodes=loader.windows.episodes,
-        symmetry=loader.symmetry,
-    )
-    policy.fit_normalizer(moments)
+    policy.fit_normalizer(_moments(policy, buffer, loader))
     return policy.to(device)
+
+
+def _check_teacher(node: Mapping[str, Any], teacher: str) -> None:
+    """Refuse a teacher whose network has other numbers than the student's.
+
+    Raises:
+        UsageError: its transforms are others.
+    """
+    from kinoise.policy.checkpoints import read_config
+
+    def listed(transforms: Any) -> list[Any]:
+        return list(transforms.values() if isinstance(transforms, Mapping) else transforms or [])
+
+    theirs = read_config(teacher)["policy"].get("transforms")
+    if listed(theirs) != listed(node.get("transforms")):
+        raise UsageError(
+            f"the teacher '{teacher}' was trained with other transforms; give the student the same"
+        )
+
+
+def _moments(
+    policy: DiffusionPolicy, buffer: ReplayBuffer, loader: WindowLoader
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the statistics of what the policy normalises, of all that the loader shows it.
+
+    Transformed values have other ranges than recorded ones, and may depend on the window.
+    """
+    from kinoise.datasets.moments import compute_moments, stream_moments
+
+    keys = policy.normalizer.keys
+    if not len(policy.transforms):
+        return compute_moments(
+            buffer, keys, episodes=loader.windows.episodes, symmetry=loader.symmetry
+        )
+    # Pictures are not looked at, unless the windows hold nothing else.
+    vectors = [key for key in keys if key != "action"] or list(policy.obs_shapes)
+    written = (policy.border.watch(batch) for batch in loader.shown(vectors))
+    return stream_moments({key: rows.numpy() for key, rows in each.items()} for each in written)
 
 
 def rate_factors(
@@ -224,7 +256,7 @@ def rate_factors(
         return {}
     with torch.device("meta"):
         tuned = build({**node["network"], **base})(
-            action_dim=policy.action_dim,
+            action_dim=policy.border.action_dim,
             horizon=policy.horizon,
             cond_dim=policy.encoder.output_dim,
             n_obs_steps=policy.n_obs_steps,

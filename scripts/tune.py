@@ -95,7 +95,7 @@ def _search(
     from kinoise.policy.sampling.grid_search import search_grid
 
     generator = torch.Generator().manual_seed(settings.seed)
-    shape = (settings.n_chunks, policy.horizon, policy.action_dim)
+    shape = (settings.n_chunks, policy.horizon, policy.border.action_dim)
     noise = torch.randn(shape, generator=generator)
     began = time.monotonic()
     with Progress("tune", settings.n_tables, "grids") as progress:
@@ -155,7 +155,7 @@ def _clipped(policy: DiffusionPolicy, obs: dict[str, Tensor]) -> Any:
 
     with torch.no_grad():
         estimate = policy.estimator(obs)
-    clamp = policy.clamp()
+    clamp = policy.border.clamp(obs)
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         sample: Tensor = estimate(x, t)

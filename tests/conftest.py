@@ -15,6 +15,8 @@ from jaxtyping import install_import_hook
 #: Packages whose signatures carry the shapes of tensors (jaxtyping); while the tests run, every
 #: call is held to them, and to the other types of the signature.
 CHECKED = (
+    "kinoise.policy.border",
+    "kinoise.policy.buffers",
     "kinoise.policy.build",
     "kinoise.policy.checkpoints",
     "kinoise.policy.control",
@@ -29,6 +31,7 @@ CHECKED = (
     "kinoise.policy.sampling",
     "kinoise.policy.targets",
     "kinoise.policy.training",
+    "kinoise.policy.transforms",
 )
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -53,13 +53,13 @@ GUIDANCE = [
             Change(
                 "the clamp comes after the projection",
                 "        if clamp is not None:\n"
-                "            clamp(now.sample)\n"
+                "            now.sample = clamp(now.sample)\n"
                 "        for edit in exact:\n"
                 "            now.sample = edit(now)\n",
                 "        for edit in exact:\n"
                 "            now.sample = edit(now)\n"
                 "        if clamp is not None:\n"
-                "            clamp(now.sample)\n",
+                "            now.sample = clamp(now.sample)\n",
             ),
             Change(
                 "guided estimates are not clamped",

@@ -30,41 +30,19 @@ POLICY = [
                 "return run(lambda k, x: estimate(k, x))",
             ),
             Change(
-                "clip_sample counts double",
-                "clip = self.clip_sample\n",
-                "clip = 2 * self.clip_sample\n",
-            ),
-            Change(
-                "the bounds of the data are taken for -1 and 1",
-                "if bool((low == -1).all()) and bool((high == 1).all()):",
-                "if True:",
-                tests="tests/policy/test_wiring.py",
-            ),
-            Change(
-                "a data range is clipped about zero",
-                "middle = (low + high) / 2",
-                "middle = 0 * (low + high)",
-                tests="tests/policy/test_wiring.py",
-            ),
-            Change(
                 "the executed part begins at index To",
                 "first = self.n_obs_steps - 1\n",
                 "first = self.n_obs_steps\n",
             ),
             Change(
                 "a chunk leaves in normalised units",
-                'return self.normalizer.unnormalize("action", chunk)',
+                "return self.border.to_actions(chunk, obs)",
                 "return chunk",
             ),
             Change(
                 "training sees actions in their own units",
-                'sample = self.normalizer.normalize("action", batch["action"])',
+                'sample = self.border.to_network(batch["action"], obs)',
                 'sample = batch["action"]',
-            ),
-            Change(
-                "observations are not normalised",
-                "self.normalizer.normalize(key, obs[key]) for key in self.obs_shapes}",
-                "obs[key] for key in self.obs_shapes}",
             ),
             Change(
                 "the loss ignores the mask",
@@ -78,13 +56,13 @@ POLICY = [
             ),
             Change(
                 "training knows no base",
-                "base=training_base(sample, self.n_action_steps) if self.path.has_base else None,",
+                'base=self._training_base(batch["action"], obs) if self.path.has_base else None,',
                 "base=None,",
             ),
             Change(
                 "the previous chunk is not normalised",
-                'chunk = self.normalizer.normalize("action", previous.to(noises.device))',
-                "chunk = previous.to(noises.device)",
+                "write = self.border.at(obs).to_network",
+                "write = lambda chunk: chunk",
             ),
             Change(
                 "cached rows outlive loaded weights",
@@ -141,6 +119,121 @@ POLICY = [
                 "horizon may be one too short",
                 "if reach > self.horizon:",
                 "if reach > self.horizon + 1:",
+            ),
+        ],
+    ),
+    Target(
+        "policy/border.py",
+        "tests/policy/test_border.py",
+        [
+            Change(
+                "clip_sample counts double",
+                "self._own_clamp = self._clamp_of_network(self.clip)",
+                "self._own_clamp = self._clamp_of_network(2 * self.clip)",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "the bounds of the data are taken for -1 and 1",
+                "if bool((low == -1).all()) and bool((high == 1).all()):",
+                "if True:",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "a data range is clipped about zero",
+                "middle = (low + high) / 2",
+                "middle = 0 * (low + high)",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "observations are not normalised",
+                "self.normalizer.normalize(key, value) for key, value in seen.items()}",
+                "value for key, value in seen.items()}",
+                tests="tests/policy/test_wiring.py",
+            ),
+            Change(
+                "the robot's own range is not held",
+                "return self._clamp_of_robot(self.clip, self._own_clamp, self.at(obs))",
+                "return self._own_clamp",
+            ),
+            Change(
+                "running is disturbed as training is",
+                "seen = chain.disturb(raw, generator) if disturb else chain.observe(raw)",
+                "seen = chain.disturb(raw, generator)",
+            ),
+            Change(
+                "actions are normalised as they are recorded",
+                "actions = self.transforms.write(actions, self._recorded_keys(obs))",
+                "pass",
+            ),
+            Change(
+                "the volume of a chunk with a scale a step counts every step H times",
+                "steps = 1 if scale.ndim > 1 else horizon",
+                "steps = horizon",
+            ),
+        ],
+    ),
+    Target(
+        "policy/buffers.py",
+        "tests/policy/test_normalizer.py",
+        [
+            Change(
+                "statistics are cast to half precision",
+                "return result if result.dtype.itemsize >= 4 else buffer.to(result.device)",
+                "return result",
+            ),
+        ],
+    ),
+    Target(
+        "policy/transforms/frames.py",
+        "tests/policy/transforms/test_frames.py",
+        [
+            Change(
+                "a pose is turned with its reference and not back",
+                "position = (rotation * offset).sum(-2)",
+                "position = (rotation * offset.transpose(-1, -2)).sum(-1)",
+            ),
+            Change(
+                "a quaternion has two readings",
+                "return self._own(torch.where(product[..., :1] < 0, -product, product))",
+                "return self._own(product)",
+            ),
+            Change(
+                "a relative angle does not wrap",
+                "return wrapped(rotation - by)",
+                "return rotation - by",
+                tests="tests/policy/transforms/test_actions.py",
+            ),
+        ],
+    ),
+    Target(
+        "policy/transforms/actions.py",
+        "tests/policy/transforms/test_actions.py",
+        [
+            Change(
+                "relative actions count from the first observation",
+                "return flat(obs, self.key)[:, -1:, list(self.key_columns)].to(like)",
+                "return flat(obs, self.key)[:, :1, list(self.key_columns)].to(like)",
+            ),
+            Change(
+                "errors of past steps add up",
+                "past = seen[:, :now] + steps[:, :now]",
+                "past = seen[:, :now] + steps[:, :now].cumsum(1)",
+            ),
+        ],
+    ),
+    Target(
+        "policy/transforms/chain.py",
+        "tests/policy/transforms/test_actions.py",
+        [
+            Change(
+                "actions are read in the order of writing",
+                "for each in reversed(self._transforms):",
+                "for each in self._transforms:",
+            ),
+            Change(
+                "angles stay about zero",
+                "torch.where(one_turn & ~inside, turned, angles)",
+                "angles",
             ),
         ],
     ),
@@ -240,19 +333,14 @@ POLICY = [
             ),
             Change(
                 "the upper bound is that of the scale",
-                'self._get(key, "high").copy_((stats["max"] - centre) / _divisor(scale))',
-                'self._get(key, "high").copy_(torch.ones_like(scale))',
+                'self.get(key, "high").copy_((stats["max"] - centre) / _divisor(scale))',
+                'self.get(key, "high").copy_(torch.ones_like(scale))',
             ),
             Change(
                 "the divisor is not made again from loaded weights",
                 "for key in self.keys:\n"
-                '            self._get(key, "divisor").copy_(_divisor(self._get(key, "scale")))',
+                '            self.get(key, "divisor").copy_(_divisor(self.get(key, "scale")))',
                 "pass",
-            ),
-            Change(
-                "statistics are cast to half precision",
-                "return result if result.dtype.itemsize >= 4 else buffer.to(result.device)",
-                "return result",
             ),
             Change(
                 "statistics that are not finite are taken",

@@ -110,8 +110,8 @@ SAMPLING = [
             ),
             Change(
                 "the training's base reaches one action further",
-                "reach = sample.shape[1] - n_action_steps",
-                "reach = sample.shape[1] - n_action_steps + 1",
+                "reach = chunk.shape[1] - n_action_steps",
+                "reach = chunk.shape[1] - n_action_steps + 1",
             ),
             Change("no training chunk starts from nothing", "COLD = 0.1", "COLD = 0.0"),
         ],

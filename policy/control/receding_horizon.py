@@ -127,7 +127,7 @@ class RecedingHorizonController:
             policy.n_action_steps,
             batch_size=batch_size,
             execution=policy.execution,
-            scale=policy.normalizer.scale("action").numpy(force=True),
+            scale=policy.border.spread.numpy(force=True),
             compare_with=policy.sample if compare_plans else None,
         )
 

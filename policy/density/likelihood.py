@@ -84,7 +84,7 @@ def chunk_log_likelihood(
 
     device = next(policy.parameters()).device
     here = {key: value.to(device) for key, value in obs.items()}
-    sample = policy.normalizer.normalize("action", actions.to(device))
+    sample = policy.border.to_network(actions.to(device), here)
     trace: Trace = exact_trace
     if divergence == "hutchinson":
         trace = hutchinson_trace(rademacher((n_probes, *sample.shape), generator).to(sample))
@@ -93,10 +93,7 @@ def chunk_log_likelihood(
         ceiling = float(policy.path.angle(policy.table.t.max()))
         flow = ProbabilityFlow(policy.path, policy.estimator(here), floor=floor, ceiling=ceiling)
         normalised = log_likelihood(flow, sample, trace, n_steps=n_steps)
-
-        # A constant dimension has no unit of its own; it counts in normalised ones.
-        scale = policy.normalizer.scale("action")
-        return normalised - policy.horizon * scale[scale > 0].log().sum()
+        return normalised - policy.border.log_volume(policy.horizon)
 
 
 def rademacher(

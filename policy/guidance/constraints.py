@@ -62,5 +62,7 @@ class Projection(Guidance):
         actions = estimate.to_actions(estimate.sample)
         nearest = self.onto(actions, estimate.obs)
         # What satisfies the constraint stays bitwise as it is.
-        moved = estimate.to_normalized(nearest)
-        return torch.where(nearest == actions, estimate.sample, moved)
+        same = nearest == actions
+        if estimate.mixes_columns:
+            same = same.flatten(1).all(1)[:, None, None]
+        return torch.where(same, estimate.sample, estimate.to_normalized(nearest))

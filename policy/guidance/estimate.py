@@ -30,6 +30,8 @@ class Estimate:
         to_actions: normalised chunk -> chunk in the data's units, differentiable.
         to_normalized: chunk in the data's units -> normalised.
         without_obs: returns the x_0 estimate at x from a network that sees no observation.
+        mixes_columns: whether a number of the sample depends on several of the robot's, as where
+            actions are written as steps or in the robot's frame.
     """
 
     sample: Float[Tensor, "B H Da"]
@@ -43,6 +45,7 @@ class Estimate:
     to_actions: Callable[[Tensor], Tensor]
     to_normalized: Callable[[Tensor], Tensor]
     without_obs: Callable[[], Tensor]
+    mixes_columns: bool = False
 
     def vjp(self, cotangent: Float[Tensor, "B H Da"]) -> Float[Tensor, "B H Da"]:
         """Return (d sample / d x)^T cotangent, through the network and every edit before.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..border import Crossing
 from ..denoiser import Rows
 from ..encoders.encoder import Observations
 from ..errors import PolicyError
-from ..normalizer import Normalizer
 from ..sampling.table import RowEstimate
 from .estimate import Edit, Estimate, declares
 
@@ -22,9 +21,8 @@ def guided(
     blind: RowEstimate | None,
     edits: tuple[Edit, ...],
     *,
-    clamp: Callable[[Tensor], Tensor] | None,
     obs: Observations,
-    normalizer: Normalizer,
+    crossing: Crossing,
 ) -> RowEstimate:
     """Return the x_0 estimate with the edits applied in order.
 
@@ -35,12 +33,12 @@ def guided(
         seeing: the estimate of the network.
         blind: that of the network without observations, if there is one.
         edits: what to apply.
-        clamp: holds an estimate to the data's range, in place; None for none.
         obs: raw observations.
-        normalizer: translates between normalised chunks and the data's units.
+        crossing: translates between the network's chunks and the robot's, and clamps.
     """
     gradient = declares(edits, "needs_gradient")
     soft, exact = _split(edits)
+    clamp = crossing.clamp
 
     def estimate(k: int, state: Tensor) -> Tensor:
         """Return the edited estimate of row k."""
@@ -55,16 +53,17 @@ def guided(
                 row=k,
                 n_rows=rows.table.n_evaluations,
                 obs=obs,
-                to_actions=partial(normalizer.unnormalize, "action"),
-                to_normalized=partial(normalizer.normalize, "action"),
+                to_actions=crossing.to_actions,
+                to_normalized=crossing.to_network,
                 without_obs=partial(blind or _undeclared, k, x),
+                mixes_columns=crossing.mixes_columns,
             )
             for edit in soft:
                 now.sample = edit(now)
 
         now.sample = now.sample.detach().clone()
         if clamp is not None:
-            clamp(now.sample)
+            now.sample = clamp(now.sample)
         for edit in exact:
             now.sample = edit(now)
         return now.sample

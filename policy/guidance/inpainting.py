@@ -105,9 +105,25 @@ def _known(
 ) -> tuple[Float[Tensor, "B H Da"], Float[Tensor, "B H Da"]]:
     """Return the normalised known actions and their weights."""
     sample = estimate.sample
+    if estimate.mixes_columns:
+        return _known_whole(estimate, values, weights), torch.ones_like(sample)
+
     given = torch.as_tensor(values).to(sample).expand_as(sample)
     free = given.isnan()
 
     known = estimate.to_normalized(torch.where(free, 0.0, given))
     held = torch.as_tensor(weights).to(sample).expand_as(sample)
     return known, torch.where(free, 0.0, held)
+
+
+def _known_whole(estimate: Estimate, values: Values, weights: Values) -> Float[Tensor, "B H _"]:
+    """Return whole chunks that hold the known actions, where single numbers cannot be replaced.
+
+    Known and estimated actions are mixed as the robot has them, and written as the network does.
+    """
+    actions = estimate.to_actions(estimate.sample.detach())
+    given = torch.as_tensor(values).to(actions).expand_as(actions)
+    held = torch.as_tensor(weights).to(actions).expand_as(actions)
+    free = given.isnan()
+    mixed = torch.lerp(actions, torch.where(free, 0.0, given), torch.where(free, 0.0, held))
+    return estimate.to_normalized(mixed)

@@ -53,7 +53,7 @@ def run_from(
     Raises:
         PolicyError: no evaluation is left, or every token has times of its own.
     """
-    if known is None:
+    if known is None or start == 1:
         return run_table(table, estimate, noises)
 
     skipped = n_skipped(table, start)

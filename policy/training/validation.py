@@ -46,8 +46,7 @@ def validate(policy: DiffusionPolicy, batches: Iterable[Batch], seed: int) -> di
 
             planned = policy.sample(batch["obs"], generator)[:, executed]
             wanted = batch["action"][:, executed]
-            error = policy.normalizer.normalize("action", planned)
-            error = error - policy.normalizer.normalize("action", wanted)
+            error = policy.border.in_spreads(planned) - policy.border.in_spreads(wanted)
 
             real = torch.ones_like(error[..., 0])
             if batch.get("mask") is not None:

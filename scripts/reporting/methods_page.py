@@ -22,6 +22,7 @@ SLOTS = (
     "sampler",
     "guidance",
     "execution",
+    "transform",
     "network",
     "encoder",
 )

@@ -56,6 +56,19 @@ def test_the_exact_image_is_that_of_the_batches_but_for_rounding() -> None:
     np.testing.assert_allclose(exact, loader.symmetry("x", x), rtol=1e-6, atol=1e-6)
 
 
+def test_what_training_is_shown_is_every_window_and_its_image() -> None:
+    plain, both = _loader(False), _loader(True)
+    windows = list(plain.shown(["x"]))
+    shown = list(both.shown(["x"]))
+    assert sum(len(batch["action"]) for batch in windows) == len(plain.windows)
+    assert len(shown) == 2 * len(windows)
+    for batch, same, image in zip(windows, shown[::2], shown[1::2], strict=True):
+        assert set(batch["obs"]) == {"x"}
+        assert torch.equal(same["action"], batch["action"])
+        assert torch.equal(image["action"], -batch["action"])
+        torch.testing.assert_close(image["obs"]["x"], torch.tensor([10.0, 0.0]) - batch["obs"]["x"])
+
+
 def test_a_symmetry_of_another_size_is_refused() -> None:
     with pytest.raises(DatasetError, match="choose the task's own"):
         SymmetryMap({"x": (np.eye(3), np.zeros(3))}, {"x": torch.zeros(5, 2)})

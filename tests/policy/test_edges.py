@@ -95,7 +95,7 @@ def test_no_normalisation_cuts_the_datas_range(mode: str) -> None:
     stats = tiny.statistics(policy)
     stats["action"] = {"min": low, "max": high, "mean": low / 2, "std": high / 9}
     policy.fit_normalizer(stats)
-    clamp = policy.eval().clamp()
+    clamp = policy.eval().border.clamp({})
     ends = policy.normalizer.normalize("action", torch.stack([low, high]))
     torch.testing.assert_close(clamp(ends.clone()), ends)
     far = policy.normalizer.unnormalize("action", clamp(100 * ends))

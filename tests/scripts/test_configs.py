@@ -27,9 +27,17 @@ POLICY_SLOTS = (
     "sampler",
     "guidance",
     "execution",
+    "transform",
     "optimizer",
 )
 CHOICES = [(slot, option) for slot in POLICY_SLOTS for option in GROUPS[slot]]
+
+
+def _transform(name: str, **settings: object) -> list[str]:
+    """Return the overrides that say what a transform is for."""
+    return [f"policy.transforms.{name}.{key}={value}" for key, value in settings.items()]
+
+
 #: A network that predicts noise says nothing of x_0 where alpha vanishes: start later.
 COMPANIONS = {
     "epsilon": ["policy.sampler.grid.start=0.99"],
@@ -42,6 +50,17 @@ COMPANIONS = {
     "max_step": ["limits=push_t"],
     "outside_disc": ["limits=push_t"],
     "workspace": ["limits=push_t"],
+    # Which columns mean what is the data's to say.
+    "sin_cos": _transform("sin_cos", key="state", columns=[2]),
+    "relative_to_now": _transform(
+        "relative_to_now", key="state", columns=[[2, 3]], reference_columns=[0, 1]
+    ),
+    "relative_to_goal": _transform(
+        "relative_to_goal", key="state", columns=[[0, 1]], reference_columns=[2, 3]
+    ),
+    "relative_action": _transform("relative_action", key="state", key_columns=[0], columns=[1]),
+    "delta_action": _transform("delta_action", key="state", key_columns=[0, 1], columns=[0, 1]),
+    "cumulative_action": _transform("cumulative_action", columns=[0, 1]),
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
 

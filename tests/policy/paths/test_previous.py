@@ -5,26 +5,31 @@ from __future__ import annotations
 import tiny
 import torch
 
-from kinoise.policy.paths.previous import handed_over, training_base
+from kinoise.policy.paths.previous import carried_on, training_base
 
 CHUNK = torch.arange(8, dtype=torch.float32)[None, :, None].repeat(512, 1, 2)
 WARM = {"_target_": "kinoise.policy.paths.Interpolant", "spread": 0.3, "has_base": True}
 
 
+def same(chunk: torch.Tensor) -> torch.Tensor:
+    """Write actions as the robot has them."""
+    return chunk
+
+
 def test_a_chunk_is_handed_over_shifted_by_what_was_executed_and_its_end_is_held() -> None:
-    assert handed_over(CHUNK, 3)[0, :, 0].tolist() == [3, 4, 5, 6, 7, 7, 7, 7]
+    assert carried_on(CHUNK, 3, same)[0, :, 0].tolist() == [3, 4, 5, 6, 7, 7, 7, 7]
 
 
-def test_rows_without_a_previous_chunk_start_from_the_middle_of_the_range() -> None:
+def test_rows_without_a_previous_chunk_stay_unknown() -> None:
     chunk = CHUNK.clone()
     chunk[0] = torch.nan
-    assert (handed_over(chunk, 3)[0] == 0).all()
-    assert (handed_over(chunk, 3)[1] == handed_over(CHUNK, 3)[1]).all()
+    assert carried_on(chunk, 3, same)[0].isnan().all()
+    assert (carried_on(chunk, 3, same)[1] == carried_on(CHUNK, 3, same)[1]).all()
 
 
 def test_training_shows_the_overlap_held_at_its_end_and_sometimes_nothing() -> None:
     torch.manual_seed(0)
-    base = training_base(CHUNK, 3)
+    base = training_base(CHUNK, 3, same)
     cold = (base == 0).flatten(1).all(1)
     assert 0.03 < cold.float().mean() < 0.2
     assert base[~cold][0, :, 0].tolist() == [0, 1, 2, 3, 4, 4, 4, 4]
