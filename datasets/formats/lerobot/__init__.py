@@ -5,7 +5,7 @@ the features, parquet files hold numbers and pictures, mp4 files hold video. Ver
 file an episode; version 3.0 joins many episodes in a file.
 """
 
-from .exporting import ExportReport, export_data
 from .reading import IMPORTER
+from .writer import ExportReport, export_data
 
 __all__ = ["IMPORTER", "ExportReport", "export_data"]
