@@ -23,7 +23,7 @@ class Settings:
 
     source: Path
     out: Path
-    format: Literal["auto", "diffusion_policy"]
+    format: Literal["auto", "diffusion_policy", "lerobot"]
     keys: tuple[str, ...] | None
     allow_missing: bool
     overwrite: bool

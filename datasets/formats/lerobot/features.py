@@ -99,9 +99,7 @@ def parse_features(path: Path, described: Any) -> dict[str, Feature]:
 def _keys(path: Path, described: Mapping[str, Any]) -> dict[str, str]:
     short = {name: _marked_key(each) or short_name(name) for name, each in described.items()}
     taken = Counter(short.values())
-    keys = {
-        name: key if taken[key] == 1 else name.replace(".", "_") for name, key in short.items()
-    }
+    keys = {name: key if taken[key] == 1 else name.replace(".", "_") for name, key in short.items()}
     # Some writers say "actions".
     if ACTION not in keys.values() and "actions" in keys:
         keys["actions"] = ACTION
@@ -142,7 +140,9 @@ def _shape(path: Path, name: str, shape: Any, width: int) -> tuple[int, ...]:
     if not isinstance(shape, list) or len(shape) > 5:
         raise DatasetError(f"{path}: feature {name!r} has shape {str(shape)[:40]}; repair it")
     sizes = tuple(
-        whole_number(f"{path}: the shape of feature {name!r}", size, least=1, most=LARGEST_STEP_BYTES)
+        whole_number(
+            f"{path}: the shape of feature {name!r}", size, least=1, most=LARGEST_STEP_BYTES
+        )
         for size in shape
     )
     if math.prod(sizes) * width > LARGEST_STEP_BYTES:

@@ -34,9 +34,7 @@ class Selection:
         return {key: each for key, each in self.features.items() if each.kind != "video"}
 
 
-def select(
-    about: Description, keys: Sequence[str] | None, *, allow_missing: bool
-) -> Selection:
+def select(about: Description, keys: Sequence[str] | None, *, allow_missing: bool) -> Selection:
     """Choose the features to carry over.
 
     Bookkeeping and words stay behind unless they are asked for by name; words always.

@@ -44,9 +44,7 @@ def check_data(
                 raise DatasetError(
                     f"{path} holds {n_rows} rows, its episodes {length}; copy or download it again"
                 )
-            dtypes = {
-                key: _dtype(path, feature, schema) for key, feature in chosen.stored.items()
-            }
+            dtypes = {key: _dtype(path, feature, schema) for key, feature in chosen.stored.items()}
         first = first or dtypes
         if dtypes != first:
             key = next(key for key in dtypes if dtypes[key] != first[key])

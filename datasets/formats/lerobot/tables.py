@@ -141,9 +141,7 @@ def _storage(kind: Any) -> Any:
 
 
 def _is_list(types: Any, kind: Any) -> bool:
-    return bool(
-        types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    )
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _all_of_length(types: Any, values: Any, length: int) -> bool:
