@@ -78,8 +78,8 @@ def read_description(root: Path) -> Description:
     version = raw.get("codebase_version")
     if version not in VERSIONS:
         raise DatasetError(
-            f"{path} is of LeRobot's version {str(version)[:20]!r}, read are {', '.join(VERSIONS)}; "
-            "convert it with LeRobot's own script"
+            f"{path} is of LeRobot's version {str(version)[:20]!r}, read are "
+            f"{', '.join(VERSIONS)}; convert it with LeRobot's own script"
         )
 
     major = int(version[1])

@@ -97,13 +97,21 @@ def parse_features(path: Path, described: Any) -> dict[str, Feature]:
 
 
 def _keys(path: Path, described: Mapping[str, Any]) -> dict[str, str]:
-    short = {name: _marked_key(each) or short_name(name) for name, each in described.items()}
-    taken = Counter(short.values())
-    keys = {name: key if taken[key] == 1 else name.replace(".", "_") for name, key in short.items()}
+    marked = {name: key for name, each in described.items() if (key := _marked_key(each))}
+    short = {name: short_name(name) for name in described if name not in marked}
+    taken = Counter([*marked.values(), *short.values()])
+    keys = {name: marked.get(name) or _unmarked(name, short[name], taken) for name in described}
     # Some writers say "actions".
     if ACTION not in keys.values() and "actions" in keys:
         keys["actions"] = ACTION
     return {name: plain_name(path, key) for name, key in keys.items()}
+
+
+def _unmarked(name: str, short: str, taken: Mapping[str, int]) -> str:
+    if taken[short] == 1:
+        return short
+    # A key of ours may be called as LeRobot calls its bookkeeping.
+    return f"lerobot_{name}" if name in BOOKKEEPING else name.replace(".", "_")
 
 
 def _marked_key(described: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ from .video import Clip, FrameReader
 PLACE = ("episode_index", "frame_index")
 TIME = "timestamp"
 # Encoded pictures may be far larger than their kind usually is, so only few are held.
-PICTURES_AT_ONCE = 64
+PICTURES_AT_ONCE = 16
 
 
 class LeRobotImporter:

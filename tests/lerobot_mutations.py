@@ -30,10 +30,12 @@ def survives(path: Path) -> bool:
     try:
         read_all(path)
     except DatasetError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1000
-        return False
-    return True
+        line = str(error)
+    else:
+        return True
+    assert "\n" not in line
+    assert len(line) < 1000
+    return False
 
 
 def mutate(folder: Path, chance: random.Random) -> Callable[[], None]:
@@ -47,7 +49,11 @@ def mutate(folder: Path, chance: random.Random) -> Callable[[], None]:
         path.unlink()
     else:
         path.write_bytes(_strange_bytes(bytearray(before), chance))
-    return lambda: path.write_bytes(before) and None
+
+    def mend() -> None:
+        path.write_bytes(before)
+
+    return mend
 
 
 def _strange_json(text: str, chance: random.Random) -> str:
