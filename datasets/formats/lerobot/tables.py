@@ -45,10 +45,11 @@ def batches(
     while True:
         with reading(path):
             batch = next(found, None)
+            rows = {name: batch.column(name) for name in columns} if batch is not None else {}
         if batch is None:
             return
         if batch.num_rows:
-            yield {name: batch.column(name) for name in columns}
+            yield rows
 
 
 def schema_of(path: Path, table: Any) -> dict[str, Any]:

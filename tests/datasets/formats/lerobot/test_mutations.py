@@ -31,6 +31,12 @@ def test_damage_is_read_or_refused_in_one_line(unzip: Callable[[str], Path], nam
     assert _damage(unzip(name), range(38)) > 10
 
 
+def test_a_footer_that_contradicts_itself_is_refused(unzip: Callable[[str], Path]) -> None:
+    source = unzip("v3.0_video")
+    mutate(source, random.Random(1113))
+    assert not survives(source)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_much_damage_is_read_or_refused_in_one_line(
