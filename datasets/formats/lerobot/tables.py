@@ -73,7 +73,8 @@ def number_dtype(path: Path, column: str, kind: Any) -> np.dtype[Any]:
         kind = _storage(kind.value_type)
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
         raise DatasetError(f"{path}: column {column!r} holds {kind}, not numbers; leave it out")
-    return np.dtype(kind.to_pandas_dtype())
+    dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+    return dtype
 
 
 def check_sizes(path: Path, table: Any, columns: Mapping[str, int]) -> int:
