@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import zlib
@@ -72,13 +71,13 @@ def _play_list(source: Path) -> None:
 
 
 def _bomb(_: list[Any]) -> list[Any]:
-    """Return pictures of a gigabyte each, packed into a kilobyte."""
-    header = (30_000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
-    chunk = b"IHDR" + header
-    png = io.BytesIO(b"\x89PNG\r\n\x1a\n")
-    png.seek(0, os.SEEK_END)
-    png.write(len(header).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big"))
-    return [{"bytes": png.getvalue(), "path": None}] * 14
+    """Return pictures whose header asks for 240 MB each."""
+    header = (9000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    png = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(b""))):
+        checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+        png += len(content).to_bytes(4, "big") + kind + content + checksum
+    return [{"bytes": png, "path": None}] * 14
 
 
 @pytest.mark.parametrize(
@@ -101,7 +100,7 @@ def _bomb(_: list[Any]) -> list[Any]:
         ("v3.0_video", _feature("observation.images.top", shape=[64, 32, 3]), "64x64"),
         ("v3.0_image", _column("episode_index", lambda rows: rows[::-1]), "put the rows in order"),
         ("v3.0_image", _column("action", lambda rows: [None, *rows[1:]]), "cannot be|a row|lacks"),
-        ("v3.0_image", _column("observation.images.top", _bomb), "30000x30000"),
+        ("v3.0_image", _column("observation.images.top", _bomb), "9000x9000"),
         ("v3.0_video", _column("timestamp", lambda rows: [t + 9 for t in rows]), "no frame"),
         ("v3.0_video", _play_list, "cannot be read"),
         ("v3.0_image", _nested, "cannot be read"),
