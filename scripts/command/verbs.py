@@ -89,6 +89,19 @@ VERBS = {
             flags=(Flag("explain", "say what SOURCE holds and what would be done; write nothing"),),
         ),
         Verb(
+            "export",
+            "exporting",
+            "write a data set in LeRobot's format",
+            (
+                ("kinoise export data/pick_place.zarr lerobot/pick_place", "parquet, lossless"),
+                ("kinoise export data/x.zarr lerobot/x images=h264", "pictures as video"),
+            ),
+            (
+                Positional("data", "DATA", "data set to read"),
+                Positional("out", "OUT", "folder to write"),
+            ),
+        ),
+        Verb(
             "inspect",
             "inspect",
             "say what a data set holds and what would hurt training",
