@@ -32,7 +32,7 @@ N_WARM = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(tasks.EnvChoices):
     """See `configs/eval.yaml`."""
 
     checkpoint: Path
@@ -40,8 +40,8 @@ class Settings:
     resume: bool
     n_episodes: Count
     first_seed: Seed
-    n_envs: Environments
-    n_workers: Workers
+    n_envs: Environments | tasks.Auto
+    n_workers: Workers | tasks.Auto
     device: DeviceName
     batch_size: Count
     n_action_steps: Count | None
@@ -74,6 +74,7 @@ def evaluate(settings: Settings) -> Results:
     check_folder("out", out)
     task = tasks.task_of(settings, checkpoint)
     make_env = tasks.make_env(task)
+    pace = _look(task)
     policy = assembly.check_choices(checkpoint, choices, settings.n_action_steps)
     others = _samplers(settings.n_steps, checkpoint, choices.sampler)
     for sampler in others.values():
@@ -95,8 +96,8 @@ def evaluate(settings: Settings) -> Results:
         make_env,
         n_episodes=settings.n_episodes,
         first_seed=settings.first_seed,
-        n_envs=settings.n_envs,
-        n_workers=settings.n_workers,
+        n_envs=pace.envs(settings.n_envs, settings.batch_size),
+        n_workers=pace.workers(settings.n_workers),
     )
     if not figures:
         episodes = roll(actor(sampler=choices.sampler), label="evaluate")
@@ -110,6 +111,16 @@ def evaluate(settings: Settings) -> Results:
         episodes = _episodes(results.figures["episodes"])
         results.publish(videos=_film(task, actor(sampler=choices.sampler), episodes, out))
     return results
+
+
+def _look(task: tasks.TaskSettings) -> tasks.Pace:
+    """Look at the environment before anything runs in it, and say what is worth saying."""
+    pace = tasks.probe(task)
+    for note in pace.notes:
+        say(note)
+    if pace.step_seconds is not None:
+        say(f"{task.env_id} takes {1e3 * pace.step_seconds:.2g} ms a step")
+    return pace
 
 
 def _samplers(
