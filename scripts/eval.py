@@ -255,6 +255,8 @@ def _print_summary(figures: Mapping[str, Any]) -> None:
     low, high = figures["score_interval"]
     say(f"score           {figures['score']:.3f}  [{low:.3f}, {high:.3f}]")
     say(f"episode length  {figures['length']:.1f} steps")
+    if figures.get("clipped"):
+        say(f"out of bounds   {100 * figures['clipped']:.1f} % of the actions, clipped")
     say(
         f"chunk latency   p50 {figures['chunk_ms_p50']:.2f} ms, "
         f"p99 {figures['chunk_ms_p99']:.2f} ms (one thread)"

@@ -1,4 +1,4 @@
-"""Environments that live in another Python's process, because their packages cannot live in ours."""
+"""Environments that live in another Python's process, with packages of their own."""
 
 from .client import BridgeEnv
 

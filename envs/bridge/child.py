@@ -19,25 +19,28 @@ import threading
 import time
 import traceback
 from importlib import import_module
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:  # Python 3.8 could not evaluate these
+    from collections.abc import Callable, Iterator, Mapping
+
+    Arrays = list[np.ndarray[Any, Any]]
+    Leaf = dict[str, Any]
+    Answer = tuple[dict[str, Any], Arrays]
 
 MAGIC = b"KNB1"
 MAX_HEADER = 1 << 20
 """Bytes of a header."""
 MAX_PAYLOAD = 1 << 28
 """Bytes of a message's arrays together."""
-DTYPES = frozenset(
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64".split()
-)
+DTYPES = {np.dtype(code).name for code in "?bhilBHILefd"}
+"""Of the numbers that cross."""
 
 NUMERIC = ("Box", "Discrete", "MultiBinary", "MultiDiscrete")
 """Spaces whose values are numbers."""
-
-Arrays = List["np.ndarray[Any, Any]"]
-Leaf = Dict[str, Any]
-Answer = Tuple[Dict[str, Any], Arrays]
 
 
 class WireError(Exception):
@@ -97,7 +100,7 @@ def unpack(read: Callable[[int], bytes]) -> Answer:
     return header, arrays
 
 
-def _check_arrays(listed: Any) -> List[Tuple[str, List[int]]]:
+def _check_arrays(listed: Any) -> list[tuple[str, list[int]]]:
     """Return the list of dtypes and shapes, held to what is allowed."""
     total = 0
     if not isinstance(listed, list):
@@ -107,15 +110,16 @@ def _check_arrays(listed: Any) -> List[Tuple[str, List[int]]]:
             raise WireError("an array without dtype and shape")
         name, shape = entry
         sizes = [n for n in shape if isinstance(n, int) and 0 <= n <= MAX_PAYLOAD]
-        if name not in DTYPES or len(sizes) != len(shape) or len(shape) > 32:
-            raise WireError(f"an array of {str(name):.20} and shape {str(shape):.60}")
+        known = isinstance(name, str) and name in DTYPES
+        if not known or len(sizes) != len(shape) or len(shape) > 32:
+            raise WireError(f"an array of {name!s:.20} and shape {shape!s:.60}")
         total += np.dtype(name).itemsize * _size(shape)
         if total > MAX_PAYLOAD:
             raise WireError(f"arrays of more than {MAX_PAYLOAD} bytes")
     return [(name, shape) for name, shape in listed]
 
 
-def _size(shape: List[int]) -> int:
+def _size(shape: list[int]) -> int:
     size = 1
     for n in shape:
         size *= n
@@ -129,8 +133,8 @@ def open_env(
     address: str,
     kwargs: Mapping[str, Any],
     *,
-    setup: Optional[str] = None,
-    max_steps: Optional[int] = None,
+    setup: str | None = None,
+    max_steps: int | None = None,
 ) -> Any:
     """Make the environment that an address names.
 
@@ -144,8 +148,8 @@ def open_env(
     Raises:
         RefusedError: there is no such environment, module or function, or an argument is wrong.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # last, so that a file here hides no installed package
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that a file here hides no installed package
     if "DISPLAY" not in os.environ and "WAYLAND_DISPLAY" not in os.environ:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     for each in filter(None, (setup or "").split(",")):
@@ -175,7 +179,7 @@ def _from_factory(factory: Any, name: str, kwargs: Mapping[str, Any]) -> Any:
     return factory(**kwargs)
 
 
-def _from_registry(env_id: str, kwargs: Mapping[str, Any], max_steps: Optional[int]) -> Any:
+def _from_registry(env_id: str, kwargs: Mapping[str, Any], max_steps: int | None) -> Any:
     import gymnasium
 
     if ":" not in env_id and env_id not in gymnasium.registry:
@@ -230,10 +234,9 @@ def leaves_of(space: Any, name: str = "") -> Iterator[Leaf]:
     if kind in ("Dict", "Tuple"):
         parts = space.spaces.items() if kind == "Dict" else enumerate(space.spaces)
         for key, part in parts:
-            for leaf in leaves_of(part, f"{name}/{key}" if name else str(key)):
-                yield leaf
+            yield from leaves_of(part, f"{name}/{key}" if name else str(key))
         return
-    limits: Dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     if hasattr(space, "low"):
         kind = "Box"
         limits = {"low": space.low, "high": space.high}
@@ -249,10 +252,10 @@ def leaves_of(space: Any, name: str = "") -> Iterator[Leaf]:
     yield {"name": name, "kind": kind, "shape": shape, **limits}
 
 
-def flatten(value: Any, name: str = "") -> Dict[str, Any]:
+def flatten(value: Any, name: str = "") -> dict[str, Any]:
     """Return the numbers of an observation by the names that `leaves_of` gives its space."""
     if isinstance(value, (dict, tuple)):
-        flat: Dict[str, Any] = {}
+        flat: dict[str, Any] = {}
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             flat.update(flatten(part, f"{name}/{key}" if name else str(key)))
         return flat
@@ -260,7 +263,7 @@ def flatten(value: Any, name: str = "") -> Dict[str, Any]:
     return {name: array} if array.dtype.name in DTYPES else {}
 
 
-def plain_info(info: Any) -> Dict[str, Any]:
+def plain_info(info: Any) -> dict[str, Any]:
     """Return the numbers, truth values and short texts of an `info`, at most 200 of them."""
     left = [200]
 
@@ -277,7 +280,7 @@ def plain_info(info: Any) -> Dict[str, Any]:
         left[0] -= 1
         return value
 
-    found: Dict[str, Any] = reduced(dict(info), 0)
+    found: dict[str, Any] = reduced(dict(info), 0)
     return found
 
 
@@ -333,7 +336,7 @@ class Simulator:
         return {}, []
 
 
-def answer(simulator: Simulator, question: Dict[str, Any], arrays: Arrays) -> bytes:
+def answer(simulator: Simulator, question: dict[str, Any], arrays: Arrays) -> bytes:
     """Return the answer to a message; what goes wrong is an answer too."""
     try:
         return pack(*getattr(simulator, question.pop("do"))(arrays, **question))
@@ -360,13 +363,13 @@ def main() -> None:
     """Answer until the pipe closes.
 
     The pipe's ends are moved away from the standard ones before anything is imported, so that a
-    simulator's prints go where errors go and can never be taken for an answer.
+    simulator's prints go where errors go and are never taken for an answer.
     """
     answers = os.dup(1)
     os.dup2(2, 1)
     questions = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.path[0] = os.getcwd()  # not this file's folder: its neighbours are no packages
+    sys.path[0] = str(Path.cwd())  # not this file's folder: its neighbours are no packages
     watch_parent()
 
     def read(size: int) -> bytes:

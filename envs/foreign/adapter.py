@@ -119,8 +119,8 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
         shapes = {name: leaf["shape"] for name, leaf in leaves.items() if leaf["shape"] is not None}
         if not shapes:
             raise EnvError(
-                f"{self._name} observes {env.observation_space}; only a Box will do, or a Discrete, "
-                "MultiBinary or MultiDiscrete, or a Dict of these"
+                f"{self._name} observes {env.observation_space}; only a Box will do, a Discrete, "
+                "a MultiBinary or MultiDiscrete, or a Dict of these"
             )
         self._matches, notes = match_observations(
             shapes, connection.observes, connection.rename, self._name
@@ -155,8 +155,8 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
         if env.spec is not None and env.spec.max_episode_steps is not None:
             return None
         self.notes.append(
-            f"{self._name} knows no time limit: its episodes end after {STEPS_WITHOUT_LIMIT} steps, "
-            "or after max_steps=N"
+            f"{self._name} knows no time limit: its episodes end after {STEPS_WITHOUT_LIMIT} steps; "
+            "max_steps=N says otherwise"
         )
         return STEPS_WITHOUT_LIMIT
 

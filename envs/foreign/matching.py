@@ -52,8 +52,7 @@ def match_observations(
             raise EnvError(f"rename: {name} observes no {old!r}{_nearest(old, found)}")
     ours = {source: rename.get(source, source or FLAT) for source in found}
     if expected is None:
-        return {key: _match(source, key, found[source], found[source], name)
-                for source, key in ours.items()}, []  # fmt: skip
+        expected = {key: found[source] for source, key in ours.items()}
 
     notes = []
     matches = {}

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from kinoise.datasets.storage import ReplayBuffer
 
 ACTION = "action"
-BOOKKEEPING = frozenset(
-    "reward rewards return done dones terminal terminals terminated truncated timeout timeouts "
-    "success is_success timestamp timestamps index episode_index frame_index task_index".split()
-)
+BOOKKEEPING = {
+    *("reward", "rewards", "return", "success", "is_success", "timestamp", "timestamps"),
+    *("done", "dones", "terminal", "terminals", "terminated", "truncated", "timeout", "timeouts"),
+    *("index", "episode_index", "frame_index", "task_index"),
+}
 """Names of what is recorded beside observations; no policy can see it."""
 
 

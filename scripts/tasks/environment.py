@@ -49,11 +49,10 @@ def with_choices(task: TaskSettings, settings: Any) -> TaskSettings:
 
 def command(task: TaskSettings) -> str:
     """Return the words that name a task's environment on a command line."""
-    words = [f"env={task.env_id}"]
-    for name in ("env_setup", "env_python", "success", "max_steps"):
-        if getattr(task, name) is not None:
-            words.append(f"{name}={getattr(task, name)}")
-    return " ".join(words)
+    names = ("env_setup", "env_python", "success", "max_steps")
+    said = {name: getattr(task, name) for name in names}
+    words = [f"{name}={value}" for name, value in said.items() if value is not None]
+    return " ".join([f"env={task.env_id}", *words])
 
 
 def _address(env: str) -> str:

@@ -217,6 +217,16 @@ def _is_line(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
 
 
+def _is_rule(value: Any) -> bool:
+    from kinoise.envs.errors import EnvError
+    from kinoise.envs.foreign.success import read_rule
+
+    try:
+        return _is_line(value) and read_rule(value) is not None
+    except EnvError:
+        return False
+
+
 def _is_rate(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and 0 < value < float("inf")
@@ -233,7 +243,7 @@ _FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names",
         lambda value: isinstance(value, list) and all(map(_is_line, value)),
     ),
-    "success": ("info, terminated or a rule such as 'reward>=0.95'", _is_line),
+    "success": ("info, terminated or a rule such as 'reward>=0.95'", _is_rule),
     "env_setup": ("functions, module:function", _is_line),
     "env_python": ("the path of a Python", _is_line),
     "env_timeout": ("a positive number", _is_rate),
