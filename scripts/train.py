@@ -129,7 +129,10 @@ def train(settings: Settings) -> Path:
     settings = check(settings)
     _check_run(settings)
     torch.set_num_threads(settings.n_threads)
-    task = tasks.completed(tasks.task_of(settings), settings.data.path)
+    named = tasks.task_of(settings)
+    task = tasks.completed(named, settings.data.path)
+    if not named.obs_keys:
+        say(tasks.summary(task))
     settings = replace(settings, task=plain(task))
     buffer = assembly.open_data(settings, task)
     loaders = assembly.load_windows(settings, buffer, task)

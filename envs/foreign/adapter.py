@@ -155,8 +155,8 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
         if env.spec is not None and env.spec.max_episode_steps is not None:
             return None
         self.notes.append(
-            f"{self._name} knows no time limit: its episodes end after {STEPS_WITHOUT_LIMIT} steps; "
-            "max_steps=N says otherwise"
+            f"{self._name} knows no time limit: its episodes end after {STEPS_WITHOUT_LIMIT} "
+            "steps; max_steps=N says otherwise"
         )
         return STEPS_WITHOUT_LIMIT
 

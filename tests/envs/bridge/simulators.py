@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -14,7 +15,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Text
 class Arm(gymnasium.Env):
     """A noisy walk with nested observations of several kinds, and a chatty author."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
 
     def __init__(self, *, fails="", render_mode=None, dims=2):
         self.observation_space = Dict(
@@ -89,8 +90,7 @@ def picky(size=2):
 def parent_of_many(pids):
     """Make one that starts a process of its own and writes its number."""
     process = subprocess.Popen(["sleep", "1000"])
-    with open(pids, "a") as file:
-        file.write(f"{os.getpid()} {process.pid}\n")
+    Path(pids).write_text(f"{os.getpid()} {process.pid}")
     return Arm()
 
 

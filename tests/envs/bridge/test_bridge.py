@@ -58,6 +58,11 @@ def step(env: BridgeEnv, n_steps: int = 1) -> Any:
     return result
 
 
+def start_and_step(env: BridgeEnv) -> None:
+    env.reset(seed=0)
+    step(env, 5)
+
+
 def opened(address: str = ARM, timeout: float = 60.0, **kwargs: Any) -> BridgeEnv:
     return BridgeEnv(sys.executable, address, kwargs, timeout=timeout)
 
@@ -132,8 +137,7 @@ def test_an_environment_that_cannot_be_made_is_named_in_one_line(
 def test_a_simulator_that_fails_or_dies_is_one_line(fails: str, message: str) -> None:
     env = opened(fails=fails)
     with closing(env), pytest.raises(EnvError, match=message) as error:
-        env.reset(seed=0)
-        step(env, 5)
+        start_and_step(env)
     assert "\n" not in str(error.value)
     assert not is_alive(env.process.pid)
 
@@ -141,8 +145,7 @@ def test_a_simulator_that_fails_or_dies_is_one_line(fails: str, message: str) ->
 def test_a_hanging_simulator_is_given_up_and_ended() -> None:
     env = opened(fails="hang", timeout=0.5)
     with pytest.raises(EnvError, match=r"no answer to 'step' for 0.5 s; env_timeout="):
-        env.reset(seed=0)
-        step(env, 5)
+        start_and_step(env)
     assert not is_alive(env.process.pid)
     with pytest.raises(EnvError, match="is closed"):
         step(env)
