@@ -39,6 +39,8 @@ MAX_PAYLOAD = 1 << 28
 DTYPES = {np.dtype(code).name for code in "?bhilBHILefd"}
 """Of the numbers that cross."""
 
+CALLED: set[str] = set()
+"""Functions of set-ups that this process has called."""
 NUMERIC = ("Box", "Discrete", "MultiBinary", "MultiDiscrete")
 """Spaces whose values are numbers."""
 
@@ -153,7 +155,9 @@ def open_env(
     if "DISPLAY" not in os.environ and "WAYLAND_DISPLAY" not in os.environ:
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a screen
     for each in filter(None, (setup or "").split(",")):
-        _function(each.strip(), "setup")()
+        if each not in CALLED:  # registering twice is a warning
+            _function(each.strip(), "setup")()
+            CALLED.add(each)
 
     kind, _, rest = address.partition(":")
     if kind == "factory":

@@ -9,6 +9,8 @@ from pathlib import Path
 import gymnasium
 import pytest
 
+from kinoise.envs.bridge.child import CALLED
+
 HERE = Path(__file__).parent
 
 
@@ -19,6 +21,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     gymnasium.registry.pop("strange/Arm-v0", None)
     sys.modules.pop("simulators", None)
+    CALLED.clear()
 
 
 @pytest.fixture

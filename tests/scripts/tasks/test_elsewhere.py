@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import yaml
 
 from kinoise.datasets.storage import ReplayBuffer
+from kinoise.envs.bridge.child import CALLED
 from kinoise.policy.checkpoints import read_config
 from kinoise.scripts import tasks
 from kinoise.scripts.command.cli import main
@@ -52,27 +56,43 @@ def register():
 """
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A working directory with a simulator and a data set in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    (tmp_path / "kinoise_test_reach.py").write_text(REACH)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a simulator, a data set and a run of it, and what the training said."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "kinoise_test_reach.py").write_text(REACH)
     rng = np.random.default_rng(0)
-    with ReplayBuffer.create("data/reach.v2.zarr", {"control_rate_hz": 5.0}) as buffer:
+    path = folder / "data" / "reach.v2.zarr"
+    with ReplayBuffer.create(path, {"control_rate_hz": 5.0}) as buffer:
         for _ in range(3):
             rows = {"obs": rng.normal(size=(20, 2)), "reward": np.zeros((20, 1))}
             pictures = np.zeros((20, 8, 8, 3), np.uint8)
             action = rng.normal(size=(20, 1)).astype(np.float32)
             buffer.append_episode({**rows, "camera": pictures, "action": action})
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(folder)
+        assert main(["train", "data.path=data/reach.v2.zarr", *SMALL]) == 0
+    (folder / "said.txt").write_text(said.getvalue())
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory like the prepared one; few chunks are timed."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("kinoise.scripts.eval.N_TIMED", 2)
+    monkeypatch.setattr("kinoise.scripts.eval.N_WARM", 1)
     yield tmp_path
     sys.modules.pop("kinoise_test_reach", None)
     gymnasium.registry.pop("strange/Reach-v0", None)
+    CALLED.clear()
 
 
 @pytest.fixture
 def run_of_data(here: Path) -> Path:
-    assert main(["train", "data.path=data/reach.v2.zarr", *SMALL]) == 0
     return here / "runs" / "reach"
 
 
@@ -88,7 +108,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_data_set_alone_is_a_task(run_of_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = "task reach: observes obs [2]; 1 actions; 5 Hz; no environment"
-    assert line in said(capsys)
+    assert line in (run_of_data.parents[1] / "said.txt").read_text()
     node = read_config(run_of_data / "checkpoints" / "last")["task"]
     task = tasks.read_task(node)
     assert (task.name, task.env_id, task.obs_keys) == ("reach", None, ["obs"])
@@ -101,7 +121,7 @@ def test_a_data_set_of_our_own_environment_brings_it(tmp_path: Path) -> None:
     path = tmp_path / "own.zarr"
     with ReplayBuffer.create(path, {"env_id": "kinoise/PickPlace-v0"}) as buffer:
         other = ReplayBuffer.open(write_data(tmp_path / "x.zarr"))
-        buffer.append_episode({key: other[key][:40] for key in other.keys})  # noqa: SIM118
+        buffer.append_episode({key: other[key][:40] for key in other.keys})
     task = tasks.completed(tasks.task_of(prepare("train", [f"data.path={path}"])), path)
     assert task.env_id == "kinoise/PickPlace-v0"
     assert set(task.obs_keys) == {"ee_pos", "ee_rot", "gripper", "cube_pos", "cube_rot", "goal_pos"}
@@ -142,7 +162,7 @@ def test_a_run_is_evaluated_where_the_command_says(
     ("words", "message"),
     [
         (["env=gym:Pendulum-v1"], "shape (2,)"),
-        (["env=gym:CartPole-v1"], "only a Box will do"),
+        (["env=gym:CartPole-v1"], "CartPole-v1 gives (4,)"),
         (["env=gym:Pendulm-v1"], "did you mean 'Pendulum-v1'"),
         ([FACTORY, "success=rewrad>0"], "did you mean 'reward'"),
         ([FACTORY], "success=terminated"),
@@ -166,7 +186,7 @@ def test_a_training_is_scored_where_the_command_says_and_remembers_it(
 ) -> None:
     score = ["evaluation.n_episodes=1", "evaluation.n_workers=0", "success=terminated"]
     words = ["train", "data.path=data/reach.v2.zarr", *SMALL, *score, "max_steps=3"]
-    assert main([*words, FACTORY]) == 0
+    assert main([*words, FACTORY, "overwrite=true"]) == 0
     assert "success 0.000" in said(capsys)
     # A factory is the user's own word and never the checkpoint's.
     for trust in ("trust=false", "trust=true"):
