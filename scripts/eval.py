@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import assembly, tasks
+from .command.errors import UsageError
 from .command.files import write_bytes_atomically
 from .command.places import check_folder
 from .command.progress import say
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: Chunks timed for the latency percentiles, and those before them that warm the machine up.
 N_TIMED = 200
 N_WARM = 20
+#: Frames a second of a video whose environment has no rate.
+UNKNOWN_RATE = 10.0
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,7 @@ def _film(
     Returns:
         The videos' titles, captions and files within `out`.
     """
+    from kinoise.envs.errors import EnvError
     from kinoise.envs.rollouts import Recording, rollout
 
     from .reporting.video import encode_mp4
@@ -230,9 +234,15 @@ def _film(
     make_env = partial(tasks.make_env(task), render_mode="rgb_array")
     chosen = representative(episodes)
     seeds = sorted({e.seed for e in chosen.values()})
-    replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
+    try:
+        replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
+    except EnvError as error:
+        if not task.is_foreign:
+            raise
+        say(f"no videos: {error}")  # the figures stand, and many simulators draw nothing
+        return []
     frames = {e.seed: e.frames for e in replayed if e.frames is not None}
-    rate = tasks.control_rate(task)
+    rate = _frame_rate(task)
     videos = []
     for name, e in chosen.items():
         file = f"videos/{name}.mp4"
@@ -246,6 +256,14 @@ def _film(
             }
         )
     return videos
+
+
+def _frame_rate(task: tasks.TaskSettings) -> float:
+    """Return a video's frames a second; many simulators do not say how fast they are."""
+    try:
+        return tasks.control_rate(task)
+    except UsageError:
+        return UNKNOWN_RATE
 
 
 def _print_summary(figures: Mapping[str, Any]) -> None:

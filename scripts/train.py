@@ -133,7 +133,8 @@ def train(settings: Settings) -> Path:
     task = tasks.completed(named, settings.data.path)
     if not named.obs_keys:
         say(tasks.summary(task))
-    settings = replace(settings, task=plain(task))
+    if not named.obs_keys or settings.env is not None:
+        settings = replace(settings, task=plain(task))
     buffer = assembly.open_data(settings, task)
     loaders = assembly.load_windows(settings, buffer, task)
     node = assembly.fill_dimensions(settings.policy, buffer, task.obs_keys)

@@ -188,9 +188,10 @@ def _from_registry(env_id: str, kwargs: Mapping[str, Any], max_steps: int | None
 
     if ":" not in env_id and env_id not in gymnasium.registry:
         near = _nearest(env_id, gymnasium.registry)
-        raise RefusedError(
-            f"unknown task {env_id!r}{near or '; import what registers it: gym:MODULE:NAME'}"
+        mend = (
+            "; import what registers it (gym:MODULE:NAME), or call it (env_setup=MODULE:FUNCTION)"
         )
+        raise RefusedError(f"unknown task {env_id!r}{near or mend}")
     limit = {} if max_steps is None else {"max_episode_steps": max_steps}
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **limit, **kwargs)

@@ -199,7 +199,9 @@ def control_rate(task: TaskSettings) -> float:
     rate = env.metadata.get("render_fps")
     env.close()
     if not rate:
-        raise UsageError(f"task '{task.name}' has no rate; give +task.control_rate_hz=HZ")
+        raise UsageError(
+            f"task '{task.name}' has no rate; give rate_hz=HZ, or control_rate_hz in a task of your own"
+        )
     return float(rate)
 
 

@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    for _ in range(200):
+    for _ in range(1200):
         if condition():
             return True
         time.sleep(0.05)
@@ -233,7 +233,7 @@ def test_the_simulator_ends_with_the_process_that_asks(fails: str, sent: signal.
         assert is_alive(pid)
         time.sleep(0.1)
         parent.send_signal(sent)
-        parent.wait(10)
+        parent.wait(120)
         assert wait_until(lambda: not is_alive(pid))
 
 
