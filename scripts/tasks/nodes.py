@@ -200,7 +200,7 @@ def control_rate(task: TaskSettings) -> float:
     env.close()
     if not rate:
         raise UsageError(
-            f"task '{task.name}' has no rate; give rate_hz=HZ, or control_rate_hz in a task of your own"
+            f"task '{task.name}' has no rate; give rate_hz=HZ, or control_rate_hz in your task"
         )
     return float(rate)
 
