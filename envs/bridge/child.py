@@ -232,14 +232,14 @@ def _line(error: BaseException) -> str:
 def leaves_of(space: Any, name: str = "") -> Iterator[Leaf]:
     """Yield what an observation space is made of: name, shape, dtype, low and high of each part.
 
-    Parts of parts are named by a slash, `arm/position`; a space without parts is named "". A part
+    Parts of parts are named by a dot, `arm.position`; a space without parts is named "". A part
     that is not of numbers has the shape None.
     """
     kind = type(space).__name__
     if kind in ("Dict", "Tuple"):
         parts = space.spaces.items() if kind == "Dict" else enumerate(space.spaces)
         for key, part in parts:
-            yield from leaves_of(part, f"{name}/{key}" if name else str(key))
+            yield from leaves_of(part, f"{name}.{key}" if name else str(key))
         return
     limits: dict[str, Any] = {}
     if hasattr(space, "low"):
@@ -262,7 +262,7 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
     if isinstance(value, (dict, tuple)):
         flat: dict[str, Any] = {}
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            flat.update(flatten(part, f"{name}/{key}" if name else str(key)))
+            flat.update(flatten(part, f"{name}.{key}" if name else str(key)))
         return flat
     array = np.asarray(value)
     return {name: array} if array.dtype.name in DTYPES else {}

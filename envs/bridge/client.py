@@ -31,7 +31,7 @@ class Opaque(Space[Any]):
 class BridgeEnv(gymnasium.Env[Any, NDArray[Any]]):
     """An environment in a process of its own, with the packages that it needs.
 
-    Observations come with their parts by name (`arm/position`, see `child.leaves_of`); of `info`
+    Observations come with their parts by name (`arm.position`, see `child.leaves_of`); of `info`
     the numbers, truth values and texts cross.
 
     Args:

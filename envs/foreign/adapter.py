@@ -25,7 +25,7 @@ BOUNDS = ("clip", "refuse")
 class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
     """Gives any environment dict observations and an `info` with `success` and `score`.
 
-    Parts of observations are named by a slash, `arm/position`; an observation without a name is
+    Parts of observations are named by a dot, `arm.position`; an observation without a name is
     "state". All numbers but those of pictures become float32. Actions become what the environment
     takes; `info["action_clipped"]` says whether one had to be brought within the limits. The score
     is that of `info`, else 1 at success and 0 before it.

@@ -28,7 +28,7 @@ LINE = Connection(python=sys.executable, success="terminated", max_steps=20)
 
 def wander(observations: Any, seeds: Any, steps: Any) -> NDArray[Any]:
     """Act by what is seen, out of bounds now and then."""
-    rows = [np.tanh(each["arm/position"]) - 0.1 * each["arm/grip"] for each in observations]
+    rows = [np.tanh(each["arm.position"]) - 0.1 * each["arm.grip"] for each in observations]
     return np.array(rows)
 
 
@@ -74,7 +74,7 @@ def test_an_episode_is_the_same_bit_for_bit_on_both_sides() -> None:
     for one, other in zip(here, there, strict=True):
         assert one.obs is not None
         assert other.obs is not None
-        assert sorted(one.obs) == ["arm/grip", "arm/position", "camera", "lamps"]
+        assert sorted(one.obs) == ["arm.grip", "arm.position", "camera", "lamps"]
         for key in one.obs:
             assert one.obs[key].dtype == other.obs[key].dtype
             assert one.obs[key].tobytes() == other.obs[key].tobytes()

@@ -183,20 +183,20 @@ def test_parts_of_observations_have_names_and_what_is_no_number_is_left_out() ->
     for obs in (env.reset(seed=1)[0], env.step(np.zeros(1))[0]):
         assert env.observation_space.contains(obs)
         assert {key: value.dtype.name for key, value in obs.items()} == {
-            "arm/position": "float32",
-            "arm/joints": "float32",
+            "arm.position": "float32",
+            "arm.joints": "float32",
             "grip": "float32",
             "lamps": "float32",
             "dials": "float32",
-            "pair/0": "float32",
-            "pair/1": "float32",
+            "pair.0": "float32",
+            "pair.1": "float32",
             "camera": "uint8",
         }
         assert 5 <= obs["grip"] <= 7
 
 
 def test_a_policy_gets_what_it_was_trained_on_in_its_own_order_and_shape() -> None:
-    observes = {"lamps": (4,), "arm.position": (2,), "grip": (1,), "camera": (4, 5, 3)}
+    observes = {"lamps": (4,), "arm/position": (2,), "grip": (1,), "camera": (4, 5, 3)}
     env = ForeignEnv(
         Says({"success": True}, observation_space=PARTS), Connection(observes=observes)
     )
