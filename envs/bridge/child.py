@@ -251,8 +251,8 @@ def leaves_of(space: Any, name: str = "") -> Iterator[Leaf]:
     elif kind == "MultiBinary":
         limits = {"low": np.zeros(space.shape, np.int8), "high": np.ones(space.shape, np.int8)}
     elif kind == "MultiDiscrete":
-        start = np.asarray(getattr(space, "start", 0))
-        limits = {"low": np.zeros_like(space.nvec) + start, "high": space.nvec - 1 + start}
+        first = np.asarray(getattr(space, "start", 0))
+        limits = {"low": np.zeros_like(space.nvec) + first, "high": space.nvec - 1 + first}
     shape = tuple(limits["low"].shape) if limits else None
     yield {"name": name, "kind": kind, "shape": shape, **limits}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict
+from gymnasium.spaces import Box, Dict, Space
 from numpy.typing import NDArray
 
 from ..bridge.child import flatten, leaves_of
@@ -126,12 +126,12 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
             shapes, connection.observes, connection.rename, self._name
         )
         self.notes += notes
-        spaces = {}
+        spaces: dict[str, Space[Any]] = {}
         with np.errstate(over="ignore"):
             for key, match in self._matches.items():
                 low, high = (_single(leaves[match.source][end]) for end in ("low", "high"))
                 spaces[key] = Box(match.arrange(low), match.arrange(high), dtype=low.dtype.type)
-        self.observation_space = Dict(spaces)
+        self.observation_space: Space[Any] = Dict(spaces)
 
     def _act(self, env: gymnasium.Env[Any, Any], connection: Connection) -> None:
         """Hold the action to what is expected."""
@@ -145,7 +145,7 @@ class ForeignEnv(gymnasium.Wrapper[Observation, NDArray[Any], Any, Any]):
                 "was it trained on data of this environment?"
             )
         self._inner = space
-        self.action_space = Box(space.low.ravel(), space.high.ravel(), dtype=space.dtype.type)  # type: ignore[arg-type,union-attr]
+        self.action_space = Box(space.low.ravel(), space.high.ravel(), dtype=space.dtype.type)
         # A limit of 0.05 is another number in single precision.
         self._slack = 1e-6 * np.maximum(1.0, np.maximum(abs(space.low), abs(space.high)))
 

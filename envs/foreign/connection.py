@@ -54,7 +54,7 @@ def open_foreign(
     Raises:
         EnvError: it cannot be made.
     """
-    where = {"setup": connection.setup, "max_steps": connection.max_steps}
+    where: dict[str, Any] = {"setup": connection.setup, "max_steps": connection.max_steps}
     if connection.python is not None:
         timeout = connection.timeout
         return BridgeEnv(connection.python, address, kwargs, timeout=timeout, **where)
