@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
+from .foreign import Connection
 from .registry import SUITES, TASKS, make_env, make_expert, task_spec
 from .spec import TaskSpec
 
-__all__ = ["SUITES", "TASKS", "TaskSpec", "make_env", "make_expert", "task_spec"]
+__all__ = ["SUITES", "TASKS", "Connection", "TaskSpec", "make_env", "make_expert", "task_spec"]
 
 
 def _choose_gl_backend() -> None:

@@ -7,6 +7,7 @@ looking, so that a new task is a new folder and no row here.
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import gymnasium
 from . import suites, tasks
 from .arguments import check_arguments
 from .errors import EnvError, unknown_name
-from .foreign import ForeignEnv
+from .foreign import Connection, ForeignEnv, open_foreign
 from .spec import EntryPoint, TaskSpec
 
 
@@ -42,24 +43,39 @@ def task_spec(env_id: str) -> TaskSpec | None:
     return _KNOWN.get(env_id)
 
 
-def make_env(env_id: str, *, success: str | None = None, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+def make_env(
+    env_id: str,
+    *,
+    success: str | None = None,
+    connection: Connection | None = None,
+    **kwargs: Any,
+) -> gymnasium.Env[Any, Any]:
     """Return an environment whose observations, actions and `info` are as rollouts want them.
 
     `functools.partial(make_env, env_id, ...)` is a factory that crosses to worker processes.
 
     Args:
-        env_id: one of ours, or any id that gymnasium can make. An id `module:Name-v0` imports the
-            module: never take one from a file of unknown origin.
-        success: for an id that is not ours, what success means (see `ForeignEnv`).
+        env_id: one of ours, or the address of another: `gym:Name-v0`, `gym:module:Name-v0` or
+            `factory:module:function` (see `bridge.child.open_env`). It can import modules and call
+            functions: never take one from a file of unknown origin.
+        success: for an environment that is not ours, what success means (see `foreign.success`).
+        connection: for one that is not ours, everything else that is to be said of it.
         **kwargs: arguments of the environment.
 
     Raises:
         EnvError: an unknown id, an argument that does not exist or has the wrong type, or an
             environment whose spaces cannot be used.
     """
+    env_id = env_id.removeprefix("gym:") if task_spec(env_id.removeprefix("gym:")) else env_id
     spec = task_spec(env_id)
     if spec is None:
-        return ForeignEnv(_make_foreign(env_id, kwargs), success=success)
+        connection = replace(connection or Connection(), **_said(success=success))
+        env = open_foreign(env_id, connection, kwargs)
+        try:
+            return ForeignEnv(env, connection)
+        except BaseException:
+            env.close()
+            raise
     if success is not None:
         raise EnvError(f"{env_id} reports success itself; leave `success` out")
     check_arguments(env_id, [spec.make_env.load(), _TASK_ENV.load()], kwargs)
@@ -79,14 +95,8 @@ def make_expert(env_id: str) -> Any:
     return spec.expert()
 
 
-def _make_foreign(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
-    if ":" not in env_id and env_id not in gymnasium.registry:
-        raise unknown_name("task", env_id, gymnasium.registry, fallback=_KNOWN)
-    try:
-        return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise EnvError(f"gymnasium cannot make {env_id!r}: {reason}") from error
+def _said(**choices: Any) -> dict[str, Any]:
+    return {name: value for name, value in choices.items() if value is not None}
 
 
 def _register() -> None:

@@ -16,7 +16,7 @@ from .reporting.report import write_metrics
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(tasks.EnvChoices):
     """See `configs/control.yaml`."""
 
     checkpoint: Path

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import assembly, tasks
+from .command.errors import UsageError
 from .command.files import write_bytes_atomically
 from .command.places import check_folder
 from .command.progress import say
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 #: Chunks timed for the latency percentiles, and those before them that warm the machine up.
 N_TIMED = 200
 N_WARM = 20
+#: Frames a second of a video whose environment has no rate.
+UNKNOWN_RATE = 10.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(tasks.EnvChoices):
     """See `configs/eval.yaml`."""
 
     checkpoint: Path
@@ -41,8 +44,8 @@ class Settings:
     resume: bool
     n_episodes: Count
     first_seed: Seed
-    n_envs: Environments
-    n_workers: Workers
+    n_envs: Environments | tasks.Auto
+    n_workers: Workers | tasks.Auto
     device: DeviceName
     batch_size: Count
     n_action_steps: Count | tuple[Count, ...] | None
@@ -88,6 +91,7 @@ def evaluate(settings: Settings) -> Results:
     make_env = tasks.make_env(task)
     check = partial(assembly.check_choices, checkpoint, compare_plans=settings.plan_consistency)
     policy = check(choices, settings.own_action_steps)
+    pace = _look(task)
     others = _samplers(settings.n_steps, checkpoint, choices.sampler)
     for sampler in others.values():
         check(replace(choices, sampler=sampler), settings.own_action_steps)
@@ -111,8 +115,8 @@ def evaluate(settings: Settings) -> Results:
         make_env,
         n_episodes=settings.n_episodes,
         first_seed=settings.first_seed,
-        n_envs=settings.n_envs,
-        n_workers=settings.n_workers,
+        n_envs=pace.envs(settings.n_envs, settings.batch_size),
+        n_workers=pace.workers(settings.n_workers),
     )
     if not figures:
         episodes = roll(measured(), label="evaluate")
@@ -128,6 +132,16 @@ def evaluate(settings: Settings) -> Results:
         episodes = _episodes(results.figures["episodes"])
         results.publish(videos=_film(task, actor(), episodes, out))
     return results
+
+
+def _look(task: tasks.TaskSettings) -> tasks.Pace:
+    """Look at the environment before anything runs in it, and say what is worth saying."""
+    pace = tasks.probe(task)
+    for note in pace.notes:
+        say(note)
+    if pace.step_seconds is not None:
+        say(f"{task.env_id} takes {1e3 * pace.step_seconds:.2g} ms a step")
+    return pace
 
 
 def _samplers(
@@ -235,6 +249,7 @@ def _film(
     Returns:
         The videos' titles, captions and files within `out`.
     """
+    from kinoise.envs.errors import EnvError
     from kinoise.envs.rollouts import Recording, rollout
 
     from .reporting.video import encode_mp4
@@ -242,9 +257,15 @@ def _film(
     make_env = partial(tasks.make_env(task), render_mode="rgb_array")
     chosen = representative(episodes)
     seeds = sorted({e.seed for e in chosen.values()})
-    replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
+    try:
+        replayed = rollout(make_env, make_actor, seeds, record=Recording(frame_stride=1), n_envs=1)
+    except EnvError as error:
+        if not task.is_foreign:
+            raise
+        say(f"no videos: {error}")  # the figures stand, and many simulators draw nothing
+        return []
     frames = {e.seed: e.frames for e in replayed if e.frames is not None}
-    rate = tasks.control_rate(task)
+    rate = _frame_rate(task)
     videos = []
     for name, e in chosen.items():
         file = f"videos/{name}.mp4"
@@ -260,6 +281,14 @@ def _film(
     return videos
 
 
+def _frame_rate(task: tasks.TaskSettings) -> float:
+    """Return a video's frames a second; many simulators do not say how fast they are."""
+    try:
+        return tasks.control_rate(task)
+    except UsageError:
+        return UNKNOWN_RATE
+
+
 def _print_summary(figures: Mapping[str, Any]) -> None:
     low, high = figures["success_interval"]
     say(f"n               {figures['n_episodes']}")
@@ -272,6 +301,8 @@ def _print_summary(figures: Mapping[str, Any]) -> None:
             "plans           {disagreement:.3f} apart, {switches:.1%} of {replans} replans switch "
             "mode".format(**figures["plan_consistency"])
         )
+    if figures.get("clipped"):
+        say(f"out of bounds   {100 * figures['clipped']:.1f} % of the actions, clipped")
     say(
         f"chunk latency   p50 {figures['chunk_ms_p50']:.2f} ms, "
         f"p99 {figures['chunk_ms_p99']:.2f} ms (one thread)"

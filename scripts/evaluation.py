@@ -50,7 +50,8 @@ def roll_out(
 
 
 def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
-    """Return n, success with its Wilson interval, score with Gaffke's, and length.
+    """Return n, success with its Wilson interval, score with Gaffke's, length, and the part of
+    the steps whose action was out of bounds.
 
     Where the plans of all episodes were compared, `plan_consistency` tells how well they agree.
     """
@@ -68,6 +69,7 @@ def summarise(episodes: Sequence[EpisodeResult]) -> dict[str, Any]:
         "score": score.estimate,
         "score_interval": (score.low, score.high),
         "length": float(np.mean([e.length for e in episodes])),
+        "clipped": sum(e.clipped for e in episodes) / sum(e.length for e in episodes),
         **plans,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,13 +72,13 @@ class Rollouts:
     """The episodes that score a checkpoint."""
 
     n_episodes: NonNegative
-    n_envs: Environments
-    n_workers: Workers
+    n_envs: Environments | tasks.Auto
+    n_workers: Workers | tasks.Auto
     first_seed: Seed
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(tasks.EnvChoices):
     """See `configs/train.yaml`."""
 
     task: Any
@@ -129,7 +129,12 @@ def train(settings: Settings) -> Path:
     settings = check(settings)
     _check_run(settings)
     torch.set_num_threads(settings.n_threads)
-    task = tasks.task_of(settings)
+    named = tasks.task_of(settings)
+    task = tasks.completed(named, settings.data.path)
+    if not named.obs_keys:
+        say(tasks.summary(task))
+    if not named.obs_keys or settings.env is not None:
+        settings = replace(settings, task=plain(task))
     buffer = assembly.open_data(settings, task)
     loaders = assembly.load_windows(settings, buffer, task)
     node = assembly.fill_dimensions(settings.policy, buffer, task.obs_keys)
@@ -172,8 +177,6 @@ def check(settings: Settings) -> Settings:
     Raises:
         UsageError: a setting that one of them does not have or allow.
     """
-    from dataclasses import replace
-
     from kinoise.policy.training.trainer import Trainer
 
     policy = assembly.check_policy(settings.policy)
@@ -239,6 +242,11 @@ def _evaluate(settings: Settings, task: tasks.TaskSettings) -> Evaluate | None:
     from .evaluation import roll_out, summarise
 
     make_env = tasks.make_env(task)
+    pace = tasks.probe(task)
+    spread = {
+        "n_envs": pace.envs(settings.evaluation.n_envs),
+        "n_workers": pace.workers(settings.evaluation.n_workers),
+    }
 
     def evaluate(checkpoint: Path) -> Mapping[str, float]:
         # An interrupt ends the scoring at once: the checkpoint is on disk already.
@@ -246,7 +254,7 @@ def _evaluate(settings: Settings, task: tasks.TaskSettings) -> Evaluate | None:
             make_env,
             assembly.controller_factory(checkpoint),
             label=f"evaluate {checkpoint.name}",
-            **plain(settings.evaluation),
+            **{**plain(settings.evaluation), **spread},
         )
         summary = summarise(episodes)
         say(

@@ -40,6 +40,7 @@ class EpisodeResult:
         score: the largest score of any step, in [0, 1].
         length: control steps, T.
         return_: sum of the rewards.
+        clipped: steps in which the environment brought an action within its limits.
         obs: key -> `[T, ...]`, the observation before each action; None unless recorded.
         action: `[T, Da]`, the actor's own action, before any perturbation; None unless recorded.
         frames: uint8 `[n, h, w, 3]`; None unless recorded.
@@ -51,6 +52,7 @@ class EpisodeResult:
     score: float
     length: int
     return_: float
+    clipped: int = 0
     obs: Observation | None = None
     action: Actions | None = None
     frames: NDArray[np.uint8] | None = None
@@ -84,6 +86,7 @@ class Episode:
         self._success = False
         self._score = 0.0
         self._return = 0.0
+        self._clipped = 0
         self._observations: list[Observation] = []
         self._actions: list[Actions] = []
         self._frames: list[NDArray[np.uint8]] = []
@@ -101,6 +104,7 @@ class Episode:
         self.obs, reward, terminated, truncated, info = self._env.step(executed)
         self.length += 1
         self._return += float(reward)
+        self._clipped += bool(info.get("action_clipped", False))
         self._judge(info)
 
         out_of_time = self._max_steps is not None and self.length >= self._max_steps
@@ -121,6 +125,7 @@ class Episode:
             score=self._score,
             length=self.length,
             return_=self._return,
+            clipped=self._clipped,
             obs=obs,
             action=action,
             frames=np.stack(self._frames) if self._frames else None,

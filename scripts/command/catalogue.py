@@ -80,15 +80,24 @@ def _override_key(group: str, package: str) -> str:
 
 
 def settings_text(config: str, root: Path | None = None) -> str:
-    """Return the settings of `config` as they stand in its file, comments included."""
-    path = (root or config_folder()) / f"{config}.yaml"
-    if not path.exists():
-        return ""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    body = list(_without(("defaults:", "hydra:"), lines))
-    while body and (not body[0].strip() or body[0].startswith("#")):
-        body.pop(0)
-    return "\n".join(body).rstrip()
+    """Return the settings of `config` as they stand in its files, comments included."""
+    texts = []
+    for path in _files(config, root or config_folder()):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        body = list(_without(("defaults:", "hydra:"), lines))
+        while body and (not body[0].strip() or body[0].startswith("#")):
+            body.pop(0)
+        texts.append("\n".join(body).rstrip())
+    return "\n\n".join(text for text in texts if text)
+
+
+def _files(config: str, root: Path) -> Iterator[Path]:
+    """Yield the file of a config and those that it takes in whole."""
+    path = root / f"{config}.yaml"
+    yield path
+    for entry in _parsed(path).get("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _files(entry, root)
 
 
 def _without(keys: tuple[str, ...], lines: list[str]) -> Iterator[str]:
@@ -105,8 +114,9 @@ def _without(keys: tuple[str, ...], lines: list[str]) -> Iterator[str]:
 
 
 def setting_names(config: str, root: Path | None = None) -> list[str]:
-    """Return the dotted names of the settings in `config`'s own file that hold a value."""
-    return list(_leaves(_parsed((root or config_folder()) / f"{config}.yaml")))
+    """Return the dotted names of the settings in `config`'s files that hold a value."""
+    files = _files(config, root or config_folder())
+    return [name for path in files for name in _leaves(_parsed(path))]
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

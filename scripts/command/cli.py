@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 OVERRIDE = re.compile(r"^(\+{0,2}[A-Za-z_][\w./@:-]*=|~\w)")
 
+#: Settings whose value is text in a grammar of its own.
+TEXTS = ("success",)
+
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -101,7 +104,7 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
     if len(bare) > len(verb.positionals):
         extra = bare[len(verb.positionals)]
         raise UsageError(f"what to do with '{extra}'? usage: {help.usage(verb)}")
-    overrides = [word for word in words if is_override(word)]
+    overrides = [_as_text(word) for word in words if is_override(word)]
     for positional, word in zip(verb.positionals, bare, strict=False):
         if positional.choices and word not in positional.choices:
             hint = suggest(word, positional.choices) or ";"
@@ -109,6 +112,15 @@ def to_overrides(verb: Verb, words: Sequence[str]) -> list[str]:
             raise UsageError(f"no {positional.key} named '{word}'{hint} choices: {choices}")
         overrides.append(f"{positional.key}={word if word.isidentifier() else quote(word)}")
     return overrides
+
+
+def _as_text(word: str) -> str:
+    """Return an override quoted where its value is a rule, whose signs are not Hydra's grammar."""
+    from .composing import quote
+
+    key, _, value = word.partition("=")
+    is_bare = key.rpartition(".")[2] in TEXTS and value[:1] not in ("'", '"')
+    return f"{key}={quote(value)}" if is_bare and set(value) & set("<>=!") else word
 
 
 def is_override(word: str) -> bool:

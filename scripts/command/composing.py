@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import catalogue
@@ -9,7 +10,6 @@ from .errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
@@ -38,7 +38,7 @@ def compose(
     from omegaconf.errors import OmegaConfBaseException
 
     folder = folder or catalogue.config_folder()
-    overrides = [*overrides, *search_path(overrides, extra)]
+    overrides = [*task_of_data(verb, overrides), *overrides, *search_path(overrides, extra)]
     try:
         return _compose(verb, overrides, folder)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -46,6 +46,19 @@ def compose(
             raise UsageError(" ".join(str(error).split())) from error
         _explain(verb, overrides, folder, extra)
         raise UsageError(_first_line(error)) from error
+
+
+def task_of_data(verb: str, overrides: Sequence[str]) -> list[str]:
+    """Return the overrides by which `kinoise train data.path=X.zarr` learns what the data show.
+
+    Only where nothing else says what the task is.
+    """
+    keys = [text.lstrip("+~").partition("=")[0].partition("@")[0] for text in overrides]
+    if verb != "train" or "data.path" not in keys or {"task", "experiment"} & set(keys):
+        return []
+    path = _parse(overrides[keys.index("data.path")]).value()
+    stem = Path(str(path)).name.partition(".")[0]
+    return ["task=from_data", f"task.name={quote(stem)}"] if stem else ["task=from_data"]
 
 
 def search_path(overrides: Sequence[str], extra: Sequence[Path]) -> list[str]:

@@ -91,7 +91,7 @@ def versions() -> str:
 
 def _about(verb: Verb) -> str:
     """Return the docstring of the verb's module, read without importing it."""
-    path = Path(__file__).parents[1] / f"{verb.module}.py"
+    path = Path(__file__).parents[1] / f"{verb.module.replace('.', '/')}.py"
     docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path.exists() else None
     return docstring or f"{verb.summary[0].upper()}{verb.summary[1:]}."
 

@@ -134,6 +134,10 @@ VERBS = {
                     "kinoise eval runs/pick_place sampler=ddim policy.sampler.path=vp_cosine",
                     "along another path than the one trained on",
                 ),
+                (
+                    "kinoise eval runs/x env=gym:Pendulum-v1 success='return>=-200'",
+                    "in any environment of gymnasium",
+                ),
             ),
             (CHECKPOINT,),
             figures="out",
@@ -175,6 +179,22 @@ VERBS = {
                     "what to measure",
                     choices=("latency", "loader", "training", "families", "guidance", "execution"),
                 ),
+            ),
+        ),
+        Verb(
+            "task",
+            "tasks.new",
+            "write the YAML of a task, to start from",
+            (
+                (
+                    "kinoise task new reach env=gym:Reacher-v5 success='reward>=-0.05'",
+                    "of a simulator",
+                ),
+                ("kinoise task new reach data=data/reach.zarr", "of a data set"),
+            ),
+            (
+                Positional("action", "new", "what to do", choices=("new",)),
+                Positional("name", "NAME", "of the task"),
             ),
         ),
         Verb(

@@ -49,7 +49,8 @@ class Story:
             "kinoise": self._kinoise,
             "make": _make,
             "pip": _pip,
-            "python": _program,
+            "python": self._python,
+            "sim/bin/pip": lambda words: None,
             ".venv/bin/pre-commit": _dev_tool,
             "eval": _completion,
         }
@@ -90,6 +91,16 @@ class Story:
         assert main([*_first_choices(words), "--cfg"]) == 0, words
         if self.run:
             assert main([*words, *SMALL.get(words[0], [])]) == 0, words
+
+    def _python(self, words: list[str]) -> None:
+        """Check a program; a virtual environment to make is stood in for by this one."""
+        if words[:2] != ["-m", "venv"]:
+            _program(words)
+            return
+        stand_in = self.folder / words[2] / "bin" / "python"
+        stand_in.parent.mkdir(parents=True)
+        stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        stand_in.chmod(0o755)
 
 
 def _first_choices(words: list[str]) -> list[str]:

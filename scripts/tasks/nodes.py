@@ -9,50 +9,36 @@ environment of others can import modules.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .command.errors import UsageError, suggest
+from ..command.errors import UsageError, suggest
+from .environment import command, with_choices
+from .settings import TaskSettings
 
-if TYPE_CHECKING:
-    from kinoise.envs import TaskSpec
-
-KEYS = ("name", "env_id", "env_kwargs", "obs_keys", "success", "control_rate_hz")
+KEYS = (
+    "name",
+    "env_id",
+    "env_kwargs",
+    "obs_keys",
+    "success",
+    "control_rate_hz",
+    "env_setup",
+    "env_python",
+    "env_timeout",
+    "max_steps",
+    "rename",
+    "action_bounds",
+)
 """What a task's node may hold."""
 
 OLD_KEYS = ("env", "expert", "perturb", "symmetry", "action")
 """What the nodes of version 0.1 held besides; all but `env` is the task's own affair now."""
 
-
-@dataclass(frozen=True)
-class TaskSettings:
-    """What a `task` node says.
-
-    Attributes:
-        name: what reports and folders call the task.
-        env_id: of the environment; None where there is none to run in.
-        env_kwargs: arguments of the environment.
-        obs_keys: the observations that a policy sees.
-        success: for an environment of others, what counts as success (see
-            `kinoise.envs.foreign.ForeignEnv`).
-        control_rate_hz: for an environment of others, actions a second.
-    """
-
-    name: str
-    env_id: str | None
-    obs_keys: list[str]
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
-    success: str | None = None
-    control_rate_hz: float | None = None
-
-    @property
-    def spec(self) -> TaskSpec | None:
-        """What Kinoise knows of the task; None where it is not one of ours."""
-        from kinoise.envs import task_spec
-
-        return None if self.env_id is None else task_spec(self.env_id)
+NO_SETTINGS = ("observes", "action_dim")
+"""What a training keeps besides; a policy and its data say it themselves."""
 
 
 def task_of(settings: Any, checkpoint: Path | None = None) -> TaskSettings:
@@ -72,20 +58,54 @@ def task_of(settings: Any, checkpoint: Path | None = None) -> TaskSettings:
     if isinstance(node, DictConfig):
         node = OmegaConf.to_container(node, resolve=True)
     if node is not None:
-        return read_task(node)
+        task = read_task(node)
+        return with_choices(_fitted(task, checkpoint), settings)
     if checkpoint is None:
         raise UsageError("no task; choose one with task=NAME")
 
     from kinoise.policy.checkpoints import read_config
 
     task = read_task(read_config(checkpoint).get("task"))
-    if task.env_id is not None and task.spec is None and not getattr(settings, "trust", False):
+    if getattr(settings, "env", None) is None:
+        _check_trust(task, trusted=getattr(settings, "trust", False))
+    return with_choices(_fitted(task, checkpoint), settings)
+
+
+def _check_trust(task: TaskSettings, *, trusted: bool) -> None:
+    """Refuse what a checkpoint may not decide.
+
+    Raises:
+        UsageError: its environment is none of ours and nobody trusts it, or it asks for more than
+            an environment.
+    """
+    if not task.is_foreign:
+        return
+    if task.env_setup or task.env_python or str(task.env_id).startswith("factory:"):
+        raise UsageError(
+            f"the checkpoint's task calls for code of its own; if you know it, name it yourself: "
+            f"{command(task)}"[:300]
+        )
+    if not trusted:
         raise UsageError(
             f"the checkpoint's task runs in {task.env_id!r:.80}, which is none of Kinoise's own "
-            "environments and may run foreign code; give task=NAME, or trust=true if you know "
-            "where the checkpoint comes from"
+            "environments and may run foreign code; give env=... or task=NAME, or trust=true if "
+            "you know where the checkpoint comes from"
         )
-    return task
+
+
+def _fitted(task: TaskSettings, checkpoint: Path | None) -> TaskSettings:
+    """Return the task with the shapes that a checkpoint's policy was trained on."""
+    if checkpoint is None:
+        return task
+
+    from kinoise.policy.checkpoints import read_config
+
+    policy = read_config(checkpoint).get("policy") or {}
+    shapes = policy.get("obs_shapes")
+    if not shapes:
+        return task
+    observes = {key: tuple(shape) for key, shape in shapes.items()}
+    return replace(task, observes=observes, action_dim=policy.get("action_dim"))
 
 
 def read_task(node: Any) -> TaskSettings:
@@ -99,12 +119,12 @@ def read_task(node: Any) -> TaskSettings:
     """
     if not isinstance(node, Mapping):
         raise UsageError("no task is named here; choose one with task=NAME")
-    unknown = [str(key) for key in node if key not in (*KEYS, *OLD_KEYS)]
+    unknown = [str(key) for key in node if key not in (*KEYS, *OLD_KEYS, *NO_SETTINGS)]
     if unknown:
         hint = suggest(unknown[0], KEYS) or f"; it has: {', '.join(KEYS)}"
         raise UsageError(f"a task has no setting '{unknown[0]:.60}'{hint}")
 
-    entries = {key: node[key] for key in KEYS if node.get(key) is not None}
+    entries: dict[str, Any] = {key: node[key] for key in KEYS if node.get(key) is not None}
     if "env" in node:
         entries |= _old_environment(node["env"])
     entries = {"env_id": None, "env_kwargs": {}, "obs_keys": [], **entries}
@@ -122,12 +142,28 @@ def make_env(task: TaskSettings) -> Callable[..., Any]:
     Raises:
         UsageError: the task has none.
     """
-    from kinoise.envs import make_env
+    from kinoise.envs import Connection, make_env
 
     if task.env_id is None:
-        raise UsageError(f"task '{task.name}' has no environment to run in; choose another task")
-    rule = {} if task.success is None else {"success": task.success}
-    return partial(make_env, task.env_id, **rule, **task.env_kwargs)
+        raise UsageError(
+            f"task '{task.name}' has no environment to run in; name one: env=gym:NAME, or task=NAME"
+        )
+    if not task.is_foreign:
+        limit = {} if task.max_steps is None else {"max_steps": task.max_steps}
+        rule = {} if task.success is None else {"success": task.success}
+        return partial(make_env, task.env_id, **rule, **limit, **task.env_kwargs)
+    connection = Connection(
+        setup=task.env_setup,
+        python=task.env_python,
+        timeout=task.env_timeout,
+        success=task.success,
+        max_steps=task.max_steps,
+        rename=task.rename,
+        bounds=task.action_bounds,
+        observes=task.observes,
+        action_dim=task.action_dim,
+    )
+    return partial(make_env, task.env_id, connection=connection, **task.env_kwargs)
 
 
 def env_shapes(task: TaskSettings) -> dict[str, tuple[int, ...]] | None:
@@ -163,7 +199,9 @@ def control_rate(task: TaskSettings) -> float:
     rate = env.metadata.get("render_fps")
     env.close()
     if not rate:
-        raise UsageError(f"task '{task.name}' has no rate; give +task.control_rate_hz=HZ")
+        raise UsageError(
+            f"task '{task.name}' has no rate; give rate_hz=HZ, or control_rate_hz in your task"
+        )
     return float(rate)
 
 
@@ -179,6 +217,16 @@ def _old_environment(node: Any) -> dict[str, Any]:
 
 def _is_line(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()
+
+
+def _is_rule(value: Any) -> bool:
+    from kinoise.envs.errors import EnvError
+    from kinoise.envs.foreign.success import read_rule
+
+    try:
+        return _is_line(value) and read_rule(value) is not None
+    except EnvError:
+        return False
 
 
 def _is_rate(value: Any) -> bool:
@@ -197,6 +245,18 @@ _FORMS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names",
         lambda value: isinstance(value, list) and all(map(_is_line, value)),
     ),
-    "success": ("'info' or 'terminated'", lambda value: value in ("info", "terminated")),
+    "success": ("info, terminated or a rule such as 'reward>=0.95'", _is_rule),
+    "env_setup": ("functions, module:function", _is_line),
+    "env_python": ("the path of a Python", _is_line),
+    "env_timeout": ("a positive number", _is_rate),
+    "max_steps": ("a whole number", lambda value: isinstance(value, int) and value > 0),
+    "rename": (
+        "names by name",
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(_is_line(name) for item in value.items() for name in item)
+        ),
+    ),
+    "action_bounds": ("'clip' or 'refuse'", lambda value: value in ("clip", "refuse")),
     "control_rate_hz": ("a positive number", _is_rate),
 }
