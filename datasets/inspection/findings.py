@@ -126,7 +126,9 @@ def jumping_dimensions(key: str, rows: NDArray[Any], ends: NDArray[np.int64]) ->
             JUMP_MENDS[period > 0],
         )
     if untold.any():
-        yield Finding("warning", f"{key!r} jumps likewise in {_dimensions(untold)}", JUMP_MENDS[False])
+        yield Finding(
+            "warning", f"{key!r} jumps likewise in {_dimensions(untold)}", JUMP_MENDS[False]
+        )
 
 
 def _usual_move(sizes: NDArray[np.float64]) -> float:

@@ -83,7 +83,7 @@ def _rarely_used(facts: Facts) -> Iterator[Finding]:
     if rare:
         yield Finding(
             "note",
-            f"{_listed(rare)} leaves its usual value in less than 1 % of the steps",
+            f"hardly used, in less than 1 % of the steps: {_listed(rare)}",
             "the policy will hardly learn when to use it; leave it out if the task does not need "
             "it, else record demonstrations that use it",
         )
@@ -101,8 +101,8 @@ def _slivers(facts: Facts) -> Iterator[Finding]:
         f"{worst.central[1]:.3g} of {worst.low:.3g} to {worst.high:.3g})",
         "a few outliers set the scale and squeeze everything else: repair them, or train with "
         + WITHOUT_OUTLIERS.format(
-                keys=", ".join(f"{key}: {WITHOUT_OUTLIERS_MODE}" for key in keys)
-            ),
+            keys=", ".join(f"{key}: {WITHOUT_OUTLIERS_MODE}" for key in keys)
+        ),
     )
 
 
@@ -111,8 +111,8 @@ def _angles(facts: Facts) -> Iterator[Finding]:
     if overrides:
         labels = [column.label for column in facts.obs if column.period]
         yield Finding(
-            "warning",
-            f"{_listed(labels)} wrap around a full turn, so near-identical poses look far apart",
+            "note",
+            f"angles wrap, so near-identical poses look far apart: {_listed(labels)}",
             f"give sine and cosine instead: kinoise train {overrides}",
         )
 

@@ -61,9 +61,7 @@ def find_history(sample: Sample, meaning: ActionMeaning) -> History | None:
     ahead = _ahead(sample, meaning, rows, best)
     floor = 0.5 * ahead[0]
     enough = [steps for steps in ahead if all(ahead[s] >= floor for s in ahead if s <= steps)]
-    return History(
-        unexplained=left, best=best, ahead=ahead, reach=max(enough) if floor > 0 else 0
-    )
+    return History(unexplained=left, best=best, ahead=ahead, reach=max(enough) if floor > 0 else 0)
 
 
 def motion(sample: Sample, meaning: ActionMeaning) -> Numbers:
@@ -90,7 +88,7 @@ def motion_steps(sample: Sample, meaning: ActionMeaning, most: int = 64) -> int:
 
 
 def _shortest(errors: Mapping[int, Numbers], groups: NDArray[np.int64]) -> int:
-    """Return the shortest history that no longer one betters, by squared errors [n] in variances."""
+    """Return the shortest history that no longer one betters, by errors [n] in variances."""
     histories = sorted(errors)
     counts = np.bincount(groups)
     for history in histories:

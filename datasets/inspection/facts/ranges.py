@@ -65,7 +65,9 @@ class Column:
     @property
     def filling(self) -> float:
         """Part of the range that the central 99 % fill; 1 where there is no range."""
-        return 1.0 if self.constant else (self.central[1] - self.central[0]) / (self.high - self.low)
+        return (
+            1.0 if self.constant else (self.central[1] - self.central[0]) / (self.high - self.low)
+        )
 
     @property
     def sliver(self) -> bool:
@@ -89,9 +91,7 @@ def columns_of(sample: Sample) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
 
 
 def _described(sample: Sample, values: Numbers, labels: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(
-        _column(label, values[:, number], sample) for number, label in enumerate(labels)
-    )
+    return tuple(_column(label, values[:, number], sample) for number, label in enumerate(labels))
 
 
 def _column(label: str, values: Numbers, sample: Sample) -> Column:
