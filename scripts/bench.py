@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 class Settings:
     """See `configs/bench.yaml`."""
 
-    benchmark: Literal["latency", "loader", "training", "families", "guidance"]
+    benchmark: Literal["latency", "loader", "training", "families", "guidance", "recipes"]
     args: tuple[str, ...]
 
 

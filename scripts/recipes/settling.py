@@ -51,6 +51,8 @@ def settle(
     Raises:
         UsageError: a budget and a number of steps are both given.
     """
+    if "choices" in settings.recipe:
+        return settings  # settled already
     baseline = Baseline.of(settings.given)
     if settings.resume:
         return _as_begun(settings, baseline)
