@@ -135,7 +135,7 @@ def _judged(absolute: float, relative: float) -> Meaning:
 
 def _best(action: Numbers, columns: Numbers) -> tuple[float, int]:
     """Return the share of the variance [n] that the best of columns [n, D] explains, and which."""
-    if not columns.size or len(np.unique(action[:1000])) < 3:
+    if not columns.size or len(np.unique(action)) < 3:
         return 0.0, -1
     shares = _explained(action[:, None], columns)[0]
     best = int(np.argmax(shares))
@@ -152,6 +152,8 @@ def _explained(values: Numbers, columns: Numbers) -> Numbers:
 
 def _unit(columns: Numbers) -> Numbers:
     """Return columns [n, D] centred and of length 1; constant ones are 0."""
+    if not len(columns):
+        return columns
     centred = columns - columns.mean(0)
     lengths = np.sqrt(np.einsum("ij,ij->j", centred, centred))
     size = np.abs(columns).max(0, initial=0.0) * np.sqrt(len(columns))
