@@ -88,7 +88,7 @@ def compute_facts(
     """
     if not buffer.n_steps or ACTION not in buffer:
         return None
-    keys = [key for key in (obs_keys or buffer.keys) if key != ACTION]
+    keys = [key for key in (buffer.keys if obs_keys is None else obs_keys) if key != ACTION]
     sample = read_sample(buffer, keys, episodes)
     if not len(sample) or not sample.action.shape[1]:
         return None
