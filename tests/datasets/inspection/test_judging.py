@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from kinoise.datasets.inspection import compute_facts, inspect, plot
+from kinoise.datasets.inspection.facts import Modes
 from kinoise.datasets.inspection.judging import SINE_COSINE, WITHOUT_OUTLIERS_MODE, judge
 from kinoise.datasets.storage import ReplayBuffer
 
@@ -86,7 +88,6 @@ def absolute(number: int) -> Episode:
         (clipped, "actions stand at an end of their range: action[0] in", "clipped"),
         (outlier, "state[1] fill a sliver of the range", f"{{state: {WITHOUT_OUTLIERS_MODE}}}"),
         (angle, "angles wrap", SINE_COSINE.format(key="state", columns="[2]")),
-        (two_ways, "answered in two distinct ways", "longer chunks"),
         (same_starts, "24 episodes begin in only 3 distinct states", "vary the initial states"),
         (copies, "state[2] repeats state[0]", "leave copies out"),
         (absolute, "stated as relative, but they read as absolute", "state the meaning"),
@@ -95,12 +96,20 @@ def absolute(number: int) -> Episode:
 def test_a_planted_fault_is_told_once_with_its_mend(
     tmp_path: Path, make: Callable[[int], Episode], said: str, mended: str
 ) -> None:
-    # Two ways are told only where neighbours are near.
-    facts = compute_facts(write(tmp_path / "d.zarr", make, count=60 if make is two_ways else 24))
+    facts = compute_facts(write(tmp_path / "d.zarr", make))
     assert facts is not None
     found = [finding for finding in judge(facts) if said in finding.message]
     assert len(found) == 1, judge(facts)
     assert mended in found[0].mend
+
+
+def test_two_ways_are_told_where_neighbours_are_near_and_only_there(tmp_path: Path) -> None:
+    facts = compute_facts(write(tmp_path / "d.zarr", clean, count=12))
+    assert facts is not None
+    for distance, told in ((0.2, 1), (0.9, 0)):
+        modes = Modes(16, unexplained=0.3, split=0.2, distance=distance, around=np.zeros(4))
+        found = judge(replace(facts, modes=modes))
+        assert sum("two distinct ways" in finding.message for finding in found) == told
 
 
 def test_clean_data_raise_none_and_are_described(tmp_path: Path) -> None:
