@@ -18,7 +18,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 class Settings:
     """See `configs/bench.yaml`."""
 
-    benchmark: Literal["latency", "loader", "training", "families", "guidance", "execution"]
+    benchmark: Literal[
+        "latency", "loader", "training", "families", "guidance", "execution", "recipes"
+    ]
     args: tuple[str, ...]
 
 

@@ -21,11 +21,20 @@ def run(settings: Settings) -> None:
     """Print the report on the data set and draw it."""
     from kinoise.datasets.inspection import inspect, plot
 
+    from . import recipes
+    from .recipes.rules import PROPOSED
+    from .recipes.table import cells, rows
+
     drawing = settings.plot
     if drawing is None:
         drawing = settings.data.with_suffix(".png")
     if drawing is not False:
         check_file("plot", drawing)
-    print(inspect(settings.data).to_text())
+    report = inspect(settings.data)
+    print(report.to_text())
+    if report.facts is not None:
+        proposed = [each for each in recipes.propose(report.facts) if each.setting in PROPOSED]
+        print("\nproposed; `kinoise train recipe=auto` takes these and what else follows")
+        print("\n".join(rows(cells(proposed))))
     if drawing is not False:
-        print(f"plot {plot(settings.data, drawing)}")
+        print(f"plot {plot(settings.data, drawing, report.facts)}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from . import assembly, tasks
+from . import assembly, recipes, tasks
 from .command.errors import UsageError
 from .command.files import set_aside
 from .command.nodes import check_arguments, check_node
@@ -51,7 +51,7 @@ TRAINER: dict[str, Any] = {
 #: Parameters of `Trainer` that are settings of the whole training.
 GIVEN = {"trainer": ("policy", "config", "folder", "seed", "rate_factors", "logger")}
 #: What a training writes into its run's folder.
-RECORDS = ("checkpoints", "metrics.jsonl", "tensorboard")
+RECORDS = ("checkpoints", "metrics.jsonl", "tensorboard", recipes.RECORD)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ class Settings(tasks.EnvChoices):
     logger: Mapping[str, Any] | None = None
     family: Mapping[str, Any] | None = None
     limits: Any = None
+    recipe: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
+    minutes: Positive | None = None
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.resume and self.overwrite:
@@ -136,6 +139,7 @@ def train(settings: Settings) -> Path:
     if not named.obs_keys or settings.env is not None:
         settings = replace(settings, task=plain(task))
     buffer = assembly.open_data(settings, task)
+    settings = check(recipes.settle(settings, task, buffer))
     loaders = assembly.load_windows(settings, buffer, task)
     node = assembly.fill_dimensions(settings.policy, buffer, task.obs_keys)
     policy = assembly.build_policy(node, buffer, loaders.train, settings.seed, settings.device)
@@ -147,6 +151,7 @@ def train(settings: Settings) -> Path:
         f"windows; {n_parameters / 1e6:.2f} M parameters; run {settings.run}"
     )
     with set_aside(settings.run, RECORDS, replaced_by="checkpoints/last", keep=settings.resume):
+        recipes.record(settings.run, settings.recipe)
         last = _fit(trainer, loaders, evaluate)
     if trainer.interrupted:
         say(f"stopped at step {trainer.step}; continue with resume=true run={settings.run}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..keys import ACTION
+from .facts.angles import wrap_period
 
 # A step is a jump when it is this many times the 99th percentile of the dimension's steps: a
 # smooth signal of any distribution seen in demonstrations stays well below.
@@ -32,6 +33,12 @@ NEAR_CONSTANT_MENDS = {
     "would make noise as large as motion: check the units, or record demonstrations that move it",
     False: "check the sensor or the units; never scale such a range to [-1, 1]",
 }
+JUMP_MENDS = {
+    True: "it is an angle that wraps: give its sine and cosine",
+    False: "look for lost frames, resets inside an episode or sensor faults there",
+}
+# Jumping dimensions of a key that are told one by one.
+JUMPS_TOLD = 3
 SHORT_EPISODE = 8
 SHORT_FRACTION = 0.1
 
@@ -97,23 +104,37 @@ def jumping_dimensions(key: str, rows: NDArray[Any], ends: NDArray[np.int64]) ->
     steps = np.abs(np.diff(rows.astype(np.float64), axis=0))
     steps[ends[:-1] - 1] = 0
     steps[~np.isfinite(steps)] = 0
-    usual = np.quantile(steps, 0.99, axis=0)
-    jumps = steps > np.maximum(JUMP_FACTOR * usual, 1e-12)
-    for dimension in np.flatnonzero(jumps.any(axis=0)):
-        values = rows[:, dimension]
-        if len(np.unique(values)) < SWITCH_VALUES:
+
+    n_told = 0
+    untold = np.zeros(rows.shape[1], dtype=np.bool_)
+    for dimension, (values, sizes) in enumerate(zip(rows.T, steps.T, strict=True)):
+        period = wrap_period(values.astype(np.float64), ends)
+        usual = _usual_move(sizes)
+        jumps = sizes > (0.75 * period if period else max(JUMP_FACTOR * usual, 1e-12))
+        if not jumps.any() or len(np.unique(values)) < SWITCH_VALUES:
             continue
-        largest = float(steps[:, dimension].max())
-        turn = np.isclose(largest, [2 * np.pi, 360.0], rtol=0.1).any()
-        at = np.append(jumps[:, dimension], False)
+        if n_told == JUMPS_TOLD and not period:
+            untold[dimension] = True
+            continue
+        n_told += not period
+        at = np.append(jumps, False)
+        where = f"{at.sum()} steps of {_episodes(at, ends)}"
+        beside = "" if period else f", where 99 % of its moves are below {usual:.2g}"
         yield Finding(
             "warning",
-            f"{key!r} dimension {dimension} jumps by up to {largest:.4g} in {at.sum()} steps of "
-            f"{_episodes(at, ends)}, where 99 % of its steps are below {usual[dimension]:.2g}",
-            "it looks like an angle that wraps: give its sine and cosine"
-            if turn
-            else "look for lost frames, resets inside an episode or sensor faults there",
+            f"{key!r} dimension {dimension} jumps by up to {sizes.max():.4g} in {where}{beside}",
+            JUMP_MENDS[period > 0],
         )
+    if untold.any():
+        yield Finding(
+            "warning", f"{key!r} jumps likewise in {_dimensions(untold)}", JUMP_MENDS[False]
+        )
+
+
+def _usual_move(sizes: NDArray[np.float64]) -> float:
+    """Return the 99th percentile of the steps that move at all: what seldom moves does not jump."""
+    moving = sizes[sizes > 0]
+    return float(np.quantile(moving, 0.99)) if len(moving) else 0.0
 
 
 def outside_limits(

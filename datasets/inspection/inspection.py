@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError, nearest
 from ..keys import ACTION, is_image
 from ..storage import ReplayBuffer
+from .facts import Facts, compute_facts
 from .findings import (
     Finding,
     constant_dimensions,
@@ -23,6 +24,8 @@ from .findings import (
     outside_limits,
     short_episodes,
 )
+from .judging import judge
+from .telling import tell
 
 # Pictures are looked at in this many evenly spaced chunks: enough for their range.
 PICTURE_CHUNKS = 32
@@ -60,6 +63,7 @@ class Report:
         attrs: The data set's attributes.
         bytes_on_disk: Size of all its files.
         findings: Worst first.
+        facts: What was measured; None where there is nothing to measure.
     """
 
     path: Path
@@ -68,6 +72,7 @@ class Report:
     attrs: Mapping[str, Any]
     bytes_on_disk: int
     findings: tuple[Finding, ...]
+    facts: Facts | None = None
 
     @property
     def n_steps(self) -> int:
@@ -87,7 +92,10 @@ class Report:
 
     def to_text(self) -> str:
         """Return the report as plain lines."""
-        return "\n".join([*self._heading(), "", *self._key_table(), "", *self._finding_lines()])
+        parts = [self._heading(), self._key_table(), self._finding_lines()]
+        if self.facts is not None:
+            parts.insert(2, tell(self.facts))
+        return "\n\n".join("\n".join(part) for part in parts)
 
     def _heading(self) -> list[str]:
         lengths = self.episode_lengths
@@ -161,6 +169,8 @@ def inspect(buffer: ReplayBuffer | str | Path) -> Report:
             digests.setdefault(episode, []).append(part.tobytes())
 
     findings += duplicate_episodes(digests)
+    facts = compute_facts(buffer)
+    findings += [] if facts is None else judge(facts)
     order = ("error", "warning", "note")
     return Report(
         path=buffer.path,
@@ -169,6 +179,7 @@ def inspect(buffer: ReplayBuffer | str | Path) -> Report:
         attrs=buffer.attrs,
         bytes_on_disk=sum(f.stat().st_size for f in buffer.path.rglob("*") if f.is_file()),
         findings=tuple(sorted(findings, key=lambda finding: order.index(finding.severity))),
+        facts=facts,
     )
 
 

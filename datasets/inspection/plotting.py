@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..errors import DatasetError
 from ..keys import ACTION, is_image
 from ..storage import ReplayBuffer
-from . import panels
+from . import fact_panels, panels
+from .facts import Facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ class Dimension:
     label: str
 
 
-def plot(buffer: ReplayBuffer | str | Path, path: str | Path) -> Path:
+def plot(buffer: ReplayBuffer | str | Path, path: str | Path, facts: Facts | None = None) -> Path:
     """Draw a data set into an image file and return its path.
 
     Every dimension of the actions and of the observations has a panel with an axis of its own: a
@@ -58,6 +59,7 @@ def plot(buffer: ReplayBuffer | str | Path, path: str | Path) -> Path:
     Args:
         buffer: A data set or its path.
         path: Where to; the ending decides the format (.png, .svg, .pdf).
+        facts: Of the data set, to be drawn too.
 
     Raises:
         DatasetError: The data set is empty or damaged, or `path` cannot be written.
@@ -69,10 +71,10 @@ def plot(buffer: ReplayBuffer | str | Path, path: str | Path) -> Path:
     if not buffer.n_episodes:
         raise DatasetError(f"{buffer.path} holds no episode to draw; collect or import some")
     with rc_context(panels.STYLE):
-        return _save(_draw(buffer), Path(path))
+        return _save(_draw(buffer, facts), Path(path))
 
 
-def _draw(buffer: ReplayBuffer) -> Figure:
+def _draw(buffer: ReplayBuffer, facts: Facts | None) -> Figure:
     from matplotlib.figure import Figure
 
     observed = [key for key in buffer.keys if key != ACTION]
@@ -81,7 +83,8 @@ def _draw(buffer: ReplayBuffer) -> Figure:
     dimensions = [one for key in numbers for one in _dimensions(buffer, key)]
 
     n_rows = -(-len(dimensions) // COLUMNS)
-    heights = [PANEL_HEIGHT] * n_rows + [FRAME_HEIGHT] * len(pictures) + [FOOT_HEIGHT]
+    heights = [PANEL_HEIGHT] * n_rows + [FRAME_HEIGHT] * len(pictures)
+    heights += [FOOT_HEIGHT] * (1 if facts is None else 2)
     total = sum(heights) + GAP * (len(heights) + 1) + TITLE_HEIGHT
     figure = Figure(figsize=(WIDTH, total), dpi=110)
     figure.text(0.5, 1 - 0.3 / total, _title(buffer, numbers), ha="center", fontsize=11)
@@ -101,6 +104,8 @@ def _draw(buffer: ReplayBuffer) -> Figure:
     for row, key in enumerate(pictures, start=n_rows):
         _draw_frames(figure, grid[row], buffer, key)
 
+    if facts is not None:
+        fact_panels.draw(figure, grid[len(heights) - 2], facts)
     foot = grid[len(heights) - 1].subgridspec(1, 2, width_ratios=[1, 2], wspace=0.08)
     panels.draw_lengths(figure.add_subplot(foot[0]), np.diff(buffer.episode_ends, prepend=0))
     panels.draw_legend(figure.add_subplot(foot[1]), episodes)

@@ -40,7 +40,7 @@ def compose(
     folder = folder or catalogue.config_folder()
     overrides = [*task_of_data(verb, overrides), *overrides, *search_path(overrides, extra)]
     try:
-        return _compose(verb, overrides, folder)
+        return remember(_compose(verb, overrides, folder), overrides)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if "You must specify" in str(error):  # a slot without a default
             raise UsageError(" ".join(str(error).split())) from error
@@ -76,6 +76,13 @@ def search_path(overrides: Sequence[str], extra: Sequence[Path]) -> list[str]:
         raise UsageError("give --config-dir or hydra.searchpath=[...], not both")
     places = ",".join(quote(f"file://{folder.resolve()}") for folder in extra)
     return [f"hydra.searchpath=[{places}]"]
+
+
+def remember(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Write the overrides into a config that has a place for them, `given`; they stay text."""
+    if "given" in config:
+        config.given = [text.replace("${", "\\${") for text in overrides]
+    return config
 
 
 def complete(config: DictConfig, wanted: str) -> DictConfig:

@@ -18,7 +18,7 @@ import hydra
 from hydra.experimental.callback import Callback
 
 from . import catalogue
-from .composing import compose, search_path
+from .composing import compose, remember, search_path
 from .errors import UsageError, user_line
 from .files import write_atomically
 from .settings import settings_of
@@ -103,6 +103,8 @@ def run_job(config: DictConfig) -> float | None:
     given = list(here.overrides.task)
     if not any(text.partition("=")[0] == verb.figures for text in given):
         config[verb.figures] = str(folder)
+    places = [text for text in here.overrides.hydra if text.startswith("hydra.searchpath=")]
+    remember(config, [*given, *places])
     record: dict[str, Any] = {"number": here.job.num, "overrides": _pairs(given)}
     try:
         module = importlib.import_module(f"kinoise.scripts.{verb.module}")

@@ -119,6 +119,10 @@ VERBS = {
                     "kinoise train network=dit trainer.learning_rate=3e-4",
                     "other settings",
                 ),
+                (
+                    "kinoise train recipe=auto minutes=20",
+                    "settings from the data, steps from a budget",
+                ),
                 ("kinoise train -m seed=0,1,2 network=dit,unet1d", "six runs and their table"),
             ),
             figures="run",
@@ -166,18 +170,27 @@ VERBS = {
         Verb(
             "bench",
             "bench",
-            "measure: latency, loader, training, families, guidance, execution",
+            "measure: latency, loader, training, families, guidance, execution, recipes",
             (
                 ("kinoise bench latency", "chunk p50/p99 of each backbone and sampler"),
                 ("kinoise bench loader", "windows per second against a torch DataLoader"),
                 ("kinoise bench families args=[--task,pick_place]", "every named family; resumes"),
+                ("kinoise bench recipes args=[--minutes,20]", "every recipe on every data set"),
             ),
             (
                 Positional(
                     "benchmark",
                     "BENCHMARK",
                     "what to measure",
-                    choices=("latency", "loader", "training", "families", "guidance", "execution"),
+                    choices=(
+                        "latency",
+                        "loader",
+                        "training",
+                        "families",
+                        "guidance",
+                        "execution",
+                        "recipes",
+                    ),
                 ),
             ),
         ),
