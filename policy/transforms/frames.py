@@ -119,7 +119,7 @@ class Planar(Frame):
     def matrix(self, rotation: Values) -> Rotations:
         cos = rotation.cos()
         sin = rotation.sin()
-        return torch.cat([cos, -sin, sin, cos], -1).unflatten(-1, (2, 2))
+        return _split(torch.cat([cos, -sin, sin, cos], -1), 2, 2)
 
     def turned_back(self, rotation: Values, by: Values) -> Values:
         return wrapped(rotation - by)
@@ -147,7 +147,7 @@ class Quaternion(Frame):
             *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
             *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
         ]
-        return torch.stack(rows, -1).unflatten(-1, (3, 3))
+        return _split(torch.stack(rows, -1), 3, 3)
 
     def turned_back(self, rotation: Values, by: Values) -> Values:
         """Return the relative quaternion, its w not negative: one rotation has one reading."""
@@ -191,13 +191,18 @@ class Rotation6D(Frame):
 
     def turned_back(self, rotation: Values, by: Values) -> Values:
         matrix = self.matrix(by)[..., None, :, :]
-        columns = rotation.unflatten(-1, (2, 3))[..., :, None]
+        columns = _split(rotation, 2, 3)[..., :, None]
         return (matrix * columns).sum(-2).flatten(-2)
 
     def turned(self, rotation: Values, by: Values) -> Values:
         matrix = self.matrix(by)[..., None, :, :]
-        columns = rotation.unflatten(-1, (2, 3))[..., None, :]
+        columns = _split(rotation, 2, 3)[..., None, :]
         return (matrix * columns).sum(-1).flatten(-2)
+
+
+def _split(values: Values, rows: int, columns: int) -> Rotations:
+    """Return the last axis as a matrix."""
+    return values.reshape(*values.shape[:-1], rows, columns)
 
 
 def _product(a: Values, b: Values) -> Values:

@@ -11,6 +11,7 @@ from .. import assembly, tasks
 
 if TYPE_CHECKING:
     from kinoise.datasets.storage import ReplayBuffer
+    from kinoise.policy.training.trainer import Trainer
 
 # Steps that warm caches up, and seconds that are measured after them.
 WARMING = 5

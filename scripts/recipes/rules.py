@@ -140,10 +140,11 @@ PROPOSED = (
 
 def _fitted_to_horizon(now: Situation, steps: int) -> int:
     """Return no more steps than a horizon that the user gave holds."""
-    given = now.settled.get("given.horizon")
+    given: int | None = now.settled.get("given.horizon")
     if given is None:
         return steps
-    return max(1, min(steps, given - now.settled["policy.n_obs_steps"] + 1))
+    reach: int = given - now.settled["policy.n_obs_steps"] + 1
+    return max(1, min(steps, reach))
 
 
 def _multiple(value: float, of: int, *, least: int, most: int) -> int:

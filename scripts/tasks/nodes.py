@@ -149,9 +149,9 @@ def make_env(task: TaskSettings) -> Callable[..., Any]:
             f"task '{task.name}' has no environment to run in; name one: env=gym:NAME, or task=NAME"
         )
     if not task.is_foreign:
-        limit = {} if task.max_steps is None else {"max_steps": task.max_steps}
-        rule = {} if task.success is None else {"success": task.success}
-        return partial(make_env, task.env_id, **rule, **limit, **task.env_kwargs)
+        stated = {"max_steps": task.max_steps, "success": task.success}
+        given: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
+        return partial(make_env, task.env_id, **given, **task.env_kwargs)
     connection = Connection(
         setup=task.env_setup,
         python=task.env_python,

@@ -139,7 +139,8 @@ def scaled(columns: Numbers) -> Numbers:
     spread = central.std(0)
     varies = spread > 1e-9 * np.maximum(np.abs(low), np.abs(high))
     moved = (columns[:, varies] - central.mean(0)[varies]) / spread[varies]
-    return np.clip(moved, -MAX_SCALED, MAX_SCALED)
+    scaled: NDArray[np.float64] = np.clip(moved, -MAX_SCALED, MAX_SCALED)
+    return scaled
 
 
 def _affordable(
