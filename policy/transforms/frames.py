@@ -165,7 +165,7 @@ class Quaternion(Frame):
     def _unit(self, rotation: Values) -> Values:
         """Return quaternions of length 1, w first."""
         first = self._first(rotation)
-        return first / first.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        return torch.nn.functional.normalize(first, dim=-1)
 
     def _first(self, rotation: Values) -> Values:
         """Return quaternions with w first."""
