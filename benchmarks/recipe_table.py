@@ -26,6 +26,12 @@ def table(records: Sequence[dict[str, Any]], metrics: Mapping[str, str]) -> list
     ]
 
 
+def _recipes(name: str, records: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the recipes that were tried on a data set, the reference first."""
+    tried = {record["recipe"] for record in records if record["data"] == name}
+    return sorted(tried, key=lambda recipe: (recipe != REFERENCE, recipe))
+
+
 def _row(name: str, recipe: str, records: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
     own = {r["seed"]: r for r in records if (r["data"], r["recipe"]) == (name, recipe)}
     others = {r["seed"]: r for r in records if (r["data"], r["recipe"]) == (name, REFERENCE)}

@@ -234,7 +234,7 @@ class DiffusionPolicy(nn.Module):
             sample=sample,
             condition=condition,
             mask=batch.get("mask"),
-            base=self._handed_over(batch["action"], obs) if self.path.has_base else None,
+            base=self._training_base(batch["action"], obs) if self.path.has_base else None,
             pair=None if self.coupling is None else partial(self.coupling, obs=obs),
         )
         return self.objective.loss(self.denoiser, training, generator)
@@ -364,7 +364,7 @@ class DiffusionPolicy(nn.Module):
         write = self.border.at(obs).to_network
         return carried_on(previous.to(noises.device), self.n_action_steps, write).to(noises)
 
-    def _handed_over(self, action: Chunks, obs: Observations) -> Chunks:
+    def _training_base(self, action: Chunks, obs: Observations) -> Chunks:
         """Return the base that demonstrated chunks would have had, as the network has it."""
         return training_base(action, self.n_action_steps, self.border.at(obs).to_network)
 

@@ -117,8 +117,12 @@ def open_data(cfg: Any, task: TaskSettings) -> ReplayBuffer:
 
     path = Path(cfg.data.path)
     if not path.exists():
-        make = "import" if task.spec is None or task.spec.expert is None else "collect"
-        raise UsageError(f"no data set at '{path}'; make one with `kinoise {make}`")
+        made = "`kinoise import`"
+        if task.spec is not None and task.spec.expert is not None:
+            made = f"`kinoise collect task={task.name}`"
+        elif task.env_id is None:
+            made = "`kinoise import` or `kinoise collect`"
+        raise UsageError(f"no data set at '{path}'; make one with {made}")
     buffer = ReplayBuffer.open(path)
     shapes = env_shapes(task)
     if shapes is not None:

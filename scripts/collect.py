@@ -123,13 +123,20 @@ def _open(
 
     buffer = ReplayBuffer.open(cfg.out, "a")
     for name in ("env_id", "control_rate_hz", "action"):
-        if buffer.attrs.get(name) != attributes[name]:
+        if _stated(buffer.attrs.get(name)) != attributes[name]:
             buffer.close()
             raise UsageError(
-                f"{cfg.out} was recorded with {name} {buffer.attrs.get(name)!r}, task "
+                f"{cfg.out} was recorded with {name} {_stated(buffer.attrs.get(name))!r}, task "
                 f"'{task.name}' has {attributes[name]!r}; collect into another data set"
             )
     return buffer
+
+
+def _stated(attribute: Any) -> Any:
+    """Return an attribute without what it leaves open."""
+    if not isinstance(attribute, dict):
+        return attribute
+    return {name: value for name, value in attribute.items() if value is not None}
 
 
 def _seeds(cfg: Settings, buffer: ReplayBuffer) -> list[int]:
@@ -159,5 +166,6 @@ def _attributes(cfg: Settings, task: tasks.TaskSettings, spec: TaskSpec) -> dict
             "high": space.high.tolist(),
         },
         "env_id": spec.env_id,
+        "env_kwargs": dict(task.env_kwargs),
         "source": {"expert": spec.env_id, "first_seed": cfg.first_seed},
     }

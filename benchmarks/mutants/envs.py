@@ -225,23 +225,33 @@ ENVS = [
         ],
     ),
     Target(
-        "envs/foreign.py",
-        "tests/envs/test_foreign.py",
+        "envs/foreign/adapter.py",
+        "tests/envs/foreign/test_adapter.py",
         [
             Change(
                 "a time-out is a success",
-                "success = terminated if self._ends_in_success",
-                "success = True if self._ends_in_success",
+                "            terminated=bool(terminated),\n",
+                "            terminated=bool(terminated or truncated),\n",
             ),
             Change(
                 "foreign actions are not clipped",
-                "np.asarray(action).clip(self._low, self._high)",
-                "np.asarray(action)",
+                "kept = action.clip(space.low, space.high)",
+                "kept = action",
             ),
             Change(
                 "foreign observations are not copied",
-                "np.array(value, _single(value.dtype))",
-                "np.asarray(value, _single(value.dtype))",
+                "value = np.array(_single(flat[match.source]))",
+                "value = np.asarray(_single(flat[match.source]))",
+            ),
+            Change(
+                "clipped steps are not counted",
+                "return kept.astype(space.dtype), clipped",
+                "return kept.astype(space.dtype), False",
+            ),
+            Change(
+                "actions out of bounds are never refused",
+                "if clipped and self._refuses:",
+                "if False:",
             ),
         ],
     ),

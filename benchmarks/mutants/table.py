@@ -7,6 +7,7 @@ from .envs import ENVS
 from .execution import EXECUTION
 from .formats import FORMATS
 from .guidance import GUIDANCE
+from .networks import NETWORKS
 from .objectives import OBJECTIVES_ROWS
 from .policy import POLICY
 from .row import Row
@@ -18,6 +19,7 @@ from .training import TRAINING
 
 ROOMS = (
     POLICY,
+    NETWORKS,
     RUNNING,
     EXECUTION,
     GUIDANCE,

@@ -20,12 +20,14 @@ BOXES = {
     "weight": ((10.2, 4.0), "of each noise level", True),
     "objective": ((12.6, 4.0), "the loss", True),
     "observation": ((0.0, 2.0), "the last To steps", False),
-    "encoder": ((2.4, 2.0), "state, cameras", True),
-    "network": ((6.3, 2.0), "$F(x_t, t, condition)$", True),
+    "transform": ((2.4, 2.0), "which numbers", True),
+    "encoder": ((4.8, 2.0), "state, cameras", True),
+    "network": ((7.4, 2.0), "$F(x_t, t, condition)$", True),
     "noise": ((0.0, 0.0), "$x_{init}$", False),
     "sampler": ((4.8, 0.0), "a table: next $x_t$", True),
     "guidance": ((7.8, 0.0), "edits of $\\hat{x}_0$", True),
-    "action chunk": ((12.6, 0.0), "to the controller", False),
+    "action chunk": ((10.2, 0.0), "of the robot", False),
+    "execution": ((12.6, 0.0), "of chunks, in time", True),
 }
 #: From, to, bend of the arrow; those of the loop are run once a network evaluation.
 ARROWS = (
@@ -36,9 +38,11 @@ ARROWS = (
     ("network", "target", 0.0),
     ("target", "weight", 0.0),
     ("weight", "objective", 0.0),
-    ("observation", "encoder", 0.0),
+    ("observation", "transform", 0.0),
+    ("transform", "encoder", 0.0),
     ("encoder", "network", 0.0),
     ("noise", "sampler", 0.0),
+    ("action chunk", "execution", 0.0),
 )
 LOOPS = (("sampler", "network"), ("network", "guidance"), ("guidance", "sampler"))
 LANES = {"training": 4.0, "both": 2.0, "running": 0.0}
@@ -62,7 +66,7 @@ def draw(out: Path = ASSETS / "slots.svg") -> Path:
     for start, end in LOOPS:
         _arrow(axis, start, end, LOOP, 0.0)
     _exit(axis)
-    axis.text(6.3, 0.92, "N times\na chunk", ha="center", va="center", fontsize=9, color=LOOP)
+    axis.text(6.4, 0.98, "N times\na chunk", ha="center", va="center", fontsize=9, color=LOOP)
     return save(figure, out)
 
 

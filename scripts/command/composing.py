@@ -79,9 +79,13 @@ def search_path(overrides: Sequence[str], extra: Sequence[Path]) -> list[str]:
 
 
 def remember(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Write the overrides into a config that has a place for them, `given`; they stay text."""
+    """Write the overrides into a config that has a place for them, `given`; they stay text.
+
+    Those of Hydra itself are left out: they say how jobs are run, and refer to what a job lacks.
+    """
     if "given" in config:
-        config.given = [text.replace("${", "\\${") for text in overrides]
+        kept = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+        config.given = [text.replace("${", "\\${") for text in kept]
     return config
 
 

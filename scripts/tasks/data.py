@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..command.catalogue import config_folder
 from ..command.errors import UsageError
 from .settings import TaskSettings
 
@@ -24,8 +26,9 @@ BOOKKEEPING = {
 def completed(task: TaskSettings, path: Path) -> TaskSettings:
     """Return the task with what it leaves open read off a data set, and the shapes it has there.
 
-    A task without observations sees all that are no pictures; where the data set was recorded in
-    one of our own environments, and the task names none, that is its environment.
+    Where the data set was recorded in one of our own environments, and the task names none, that is
+    its environment, and the task sees what the YAML of that environment's task says. Any other task
+    without observations sees all that are no pictures.
 
     Args:
         task: what is known of it.
@@ -41,7 +44,9 @@ def completed(task: TaskSettings, path: Path) -> TaskSettings:
         return task
     buffer = ReplayBuffer.open(path)
     if not task.obs_keys:
-        task = replace(_with_own_environment(task, buffer), obs_keys=observations(buffer))
+        task = _with_own_environment(task, buffer)
+    if not task.obs_keys:
+        task = replace(task, obs_keys=observations(buffer))
     shapes = {key: tuple(buffer[key].shape[1:]) for key in task.obs_keys if key in buffer}
     rate = task.control_rate_hz or buffer.attrs.get("control_rate_hz")
     return replace(
@@ -90,4 +95,21 @@ def _with_own_environment(task: TaskSettings, buffer: ReplayBuffer) -> TaskSetti
     env_id: Any = buffer.attrs.get("env_id")
     if task.env_id is not None or not isinstance(env_id, str) or task_spec(env_id) is None:
         return task
-    return replace(task, env_id=env_id, env_kwargs=buffer.attrs.get("env_kwargs") or {})
+    env_kwargs = buffer.attrs.get("env_kwargs") or {}
+    seen = _seen_by_own_task(env_id, env_kwargs, buffer)
+    return replace(task, env_id=env_id, env_kwargs=env_kwargs, obs_keys=seen)
+
+
+def _seen_by_own_task(
+    env_id: str, env_kwargs: Mapping[str, Any], buffer: ReplayBuffer
+) -> list[str]:
+    """Return the observations of the packaged task of an environment; none where there is none."""
+    import yaml
+
+    known = set(observations(buffer))
+    for path in sorted((config_folder() / "task").glob("*.yaml")):
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+        same = node["env_id"] == env_id and (node.get("env_kwargs") or {}) == env_kwargs
+        if same and set(node["obs_keys"]) <= known:
+            return list(node["obs_keys"])
+    return []

@@ -13,8 +13,9 @@ import torch
 
 from kinoise.datasets.storage import ReplayBuffer
 from kinoise.policy.checkpoints import load_policy, read_meta
-from kinoise.scripts import assembly
+from kinoise.scripts import assembly, tasks
 from kinoise.scripts.command.cli import main
+from kinoise.scripts.command.composing import compose
 
 #: The command in a process of its own.
 COMMAND = (sys.executable, "-m", "kinoise.scripts.command.cli")
@@ -80,6 +81,20 @@ def test_a_controller_leaves_training_its_threads(run: Path) -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_teacher_of_reflow_computes_where_the_student_does(run: Path, data: Path) -> None:
+    """On a device without values, which every machine has, in the place of a GPU."""
+    words = [f"data.path={data}", "coupling=reflow", f"policy.coupling.teacher={run}", *SMALL]
+    config = compose("train", words)
+    task = tasks.task_of(config)
+    buffer = assembly.open_data(config, task)
+    loaders = assembly.load_windows(config, buffer, task)
+    node = assembly.fill_dimensions(assembly.plain(config.policy), buffer, list(PICK_PLACE))
+    student = assembly.build_policy(node, buffer, loaders.train, 0, "meta")
+    teacher = student.coupling.policy  # type: ignore[union-attr]
+    assert {p.device.type for p in student.parameters()} == {"meta"}
+    assert {p.device.type for p in teacher.parameters()} == {"meta"}
 
 
 def test_training_leaves_a_scored_checkpoint_and_curves(run: Path) -> None:

@@ -47,7 +47,8 @@ def data(tmp_path: Path) -> Path:
 
 def built(data: Path, *options: str) -> tuple[DiffusionPolicy, Any]:
     """Return an untrained policy fitted to the data, and its training loader."""
-    config = compose("train", [f"data.path={data}", "data.batch_size=8", *options])
+    words = ["task=pick_place", f"data.path={data}", "data.batch_size=8"]
+    config = compose("train", [*words, *options])
     task = tasks.task_of(config)
     buffer = ReplayBuffer.open(data)
     loaders = assembly.load_windows(config, buffer, task)

@@ -23,9 +23,9 @@ SMALL = (
 
 
 def write_data(path: Path) -> Path:
-    """Write two episodes of noise with the keys and shapes of PickPlace, and return the path."""
+    """Write two episodes of noise as if recorded in PickPlace, and return the path."""
     rng = np.random.default_rng(0)
-    with ReplayBuffer.create(path) as buffer:
+    with ReplayBuffer.create(path, {"env_id": "kinoise/PickPlace-v0"}) as buffer:
         for _ in range(2):
             episode = {k: rng.normal(size=(40, n)).astype(np.float32) for k, n in SHAPES.items()}
             action = rng.normal(size=(40, 5)).astype(np.float32)

@@ -1,6 +1,6 @@
 """ALOHA and ACT: a folder of `episode_<i>.hdf5` with `/observations/qpos` and `/action`.
 
-Format (Zhao et al. 2023): github.com/tonyzhaozh/aloha and act. `/observations/images/<camera>`
+Format (Zhao et al. 2023b): github.com/tonyzhaozh/aloha and act. `/observations/images/<camera>`
 holds pictures [T, h, w, 3], or packed ones [T, n] where the attribute `compress` is set. The action
 is the position of the leader's joints: absolute.
 """

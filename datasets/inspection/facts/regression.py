@@ -1,6 +1,6 @@
 """How well one thing predicts another on episodes that were not fitted: ridge on random features.
 
-Random features: Rahimi and Recht 2007. They make a linear regression a smooth nonlinear one.
+Random features: Rahimi & Recht 2007. They make a linear regression a smooth nonlinear one.
 """
 
 from __future__ import annotations

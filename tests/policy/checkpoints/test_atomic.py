@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -48,6 +50,27 @@ def test_while_it_is_written_the_old_folder_stands_under_its_name(tmp_path: Path
                 assert (target / "a").read_text() == "old"
     assert (target / "a").read_text() == "new"
     assert [child.name for child in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_nothing_is_removed_before_the_new_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill right after any removal finds a whole folder under the name."""
+    target = tmp_path / "checkpoint"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("old")
+    found: list[bool] = []
+    remove = shutil.rmtree
+
+    def watched(path: Path, **settings: Any) -> None:
+        remove(path, **settings)
+        found.append((target / "a").exists())
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("new")
+    assert found
+    assert all(found)
 
 
 @pytest.mark.parametrize("exchanges", [True, False])

@@ -99,7 +99,12 @@ CODE: dict[str, dict[str, Any]] = {
     "pickle.loads": {"data": "x"},
     "shutil.rmtree": {"path": "."},
     "hydra.utils.instantiate": {"config": {"_target_": "os.system", "command": CANARY}},
-    "kinoise.policy.build._call": {"target": "os.system", "partial": False, "allow": ["os"]},
+    "kinoise.policy.build._call": {
+        "target": "os.system",
+        "partial": False,
+        "allow": ["os"],
+        "arguments": {"command": CANARY},
+    },
     "kinoise.policy.build.build": {"node": {"_target_": "os.system"}, "allow": ["os"]},
     "kinoise.policy.build.importlib.import_module": {"name": "evil"},
     "kinoise.policy.checkpoints.folder.save_checkpoint": {"path": ".", "config": {}},

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from oracles import TWO_MODES
 from registry import PATHS, every_path, every_target
@@ -242,6 +243,18 @@ def test_sliced_score_matching_trains_an_ordinary_network() -> None:
     loss.backward()
     assert torch.isfinite(weight.grad)
     assert weight.grad != 0
+
+
+@pytest.mark.parametrize("network", tiny.NETWORKS)
+def test_sliced_score_matching_trains_every_network(network: str) -> None:
+    """The fused attention has no second derivative, which this loss takes."""
+    face = "kinoise.policy.training.objectives"
+    sliced = {"_target_": f"{face}.SlicedScoreMatching", "target": "velocity"}
+    policy = tiny.policy(network, objective=sliced)
+    policy.compute_loss(tiny.batch(0, 4)).backward()
+    gradients = [p.grad for p in policy.network.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_sliced_score_matching_refuses_to_leave_padding_out() -> None:

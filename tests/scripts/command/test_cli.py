@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -182,7 +183,7 @@ def test_every_verb_has_help_with_examples_that_compose(
     assert page.startswith(f"usage: kinoise {verb}")
     for example, _ in VERBS[verb].examples:
         assert example in page
-        _, named, *words = example.split()
+        _, named, *words = shlex.split(example)
         assert named == verb
         overrides = cli.to_overrides(VERBS[verb], [w for w in words if not w.startswith("-")])
         for job in jobs(overrides):

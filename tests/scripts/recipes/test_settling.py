@@ -121,8 +121,9 @@ def test_the_pace_is_that_of_the_clock(data: Path) -> None:
 
     settings = prepare("train", [f"data.path={data}", *SMALL])
     ticks = iter(range(10_000))
+    task = tasks.completed(tasks.task_of(settings), data)
     rate = pace.steps_per_second(
-        settings, tasks.task_of(settings), ReplayBuffer.open(data), clock=lambda: next(ticks) * 0.25
+        settings, task, ReplayBuffer.open(data), clock=lambda: next(ticks) * 0.25
     )
     assert rate == pytest.approx(4)
 

@@ -37,7 +37,7 @@ def test_a_task_of_an_environment() -> None:
 def test_a_task_of_a_data_set() -> None:
     assert main(["task", "new", "mine", "data=x.zarr"]) == 0
     task = written("mine")
-    assert task.env_id is None
+    assert task.env_id == "kinoise/PickPlace-v0"  # where the data were recorded
     assert set(task.obs_keys) == {"ee_pos", "ee_rot", "gripper", "cube_pos", "cube_rot", "goal_pos"}
 
 

@@ -65,7 +65,7 @@ class Statistics:
 
 
 def merge(one: Figures, other: Figures) -> Figures:
-    """Return the figures of two parts together (Chan et al. 1979 for the variance)."""
+    """Return the figures of two parts together (Chan et al. 1983 for the variance)."""
     count = one["count"] + other["count"]
     share = other["count"] / count
     difference = other["mean"] - one["mean"]
