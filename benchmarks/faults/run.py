@@ -35,14 +35,19 @@ def main() -> None:
     pin_threads(1)
     cases = {} if arguments.fresh else known()
     for seed in range(arguments.seeds):
-        for fault in FAULTS:
-            name = f"{fault.name}/{seed}"
-            if name in cases or (arguments.only and fault.name not in arguments.only):
-                continue
-            cases[name] = examine(fault, seed)
-            print(f"{name:28} {'named' if cases[name]['named'] else 'MISSED'}  ", end="")
-            print(", ".join(f"{n} {s:.2f}" for n, s in cases[name]["findings"][:4]), flush=True)
-            write_result("faults", {"cases": cases, "table": table(cases)})
+        wanted = [each for each in FAULTS if f"{each.name}/{seed}" not in cases]
+        if arguments.only:
+            wanted = [each for each in wanted if each.name in arguments.only]
+        with tempfile.TemporaryDirectory() as folder:
+            for fault in wanted:
+                case = examine(fault, seed, Path(folder))
+                cases[f"{fault.name}/{seed}"] = case
+                said = ", ".join(
+                    f"{name} {strength:.2f}" for name, strength in case["findings"][:4]
+                )
+                verdict = "named" if case["named"] else "MISSED"
+                print(f"{fault.name:22} {seed:2d}  {verdict:6}  {said}", flush=True)
+                write_result("faults", {"cases": cases, "table": table(cases)})
     for row in table(cases):
         print(f"{row['fault']:24} {row['named']:3d} of {row['n']}")
 
@@ -53,16 +58,15 @@ def known() -> dict[str, Any]:
     return json.loads(path.read_text())["cases"] if path.exists() else {}
 
 
-def examine(fault: Fault, seed: int) -> dict[str, Any]:
+def examine(fault: Fault, seed: int, folder: Path) -> dict[str, Any]:
     """Plant a fault, diagnose it, and return what was found."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        run = plant(fault, Path(folder), seed)
-        trained = time.monotonic()
-        diagnosis = diagnose(fault, run)
+    run = plant(fault, folder, seed)
+    trained = time.monotonic()
+    diagnosis = diagnose(fault, run)
     found = [(finding.name, round(finding.strength, 3)) for finding in diagnosis.findings]
     first = [name for name, _ in found[:2]]
-    named = any(name in fault.names for name in first) if fault.names else not found
+    named = any(name in fault.names for name in first) or (not fault.names and not found)
     return {
         "named": named,
         "findings": found,

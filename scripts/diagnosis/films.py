@@ -1,4 +1,4 @@
-"""Failing rollouts beside the nearest demonstrations: as videos, or as plots where none can be made."""
+"""Failing rollouts beside the nearest demonstrations: as videos, else as plots."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .. import assembly
 from ..command.progress import Progress
 from .demonstrations import flattened
+from .readings import Adapt
 from .regression import thinned
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from .case import Case
 
 Array = NDArray[np.float64]
-#: (recorded action `[Da]`, observation of the environment `[Do]`) -> the action to execute `[Da]`.
-Adapt = Callable[[Array, Array], Array]
 
 #: Rollouts that are timed before more are planned.
 FIRST = 6

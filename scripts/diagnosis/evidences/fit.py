@@ -33,7 +33,7 @@ def _under(case: Case) -> Clue:
         f"{words.get(name, 'the mean action')} by {best:.2f}"
     )
     # Where nothing is left to explain the ratio says nothing.
-    effect = ramp(own / max(best, 0.02), 0.9, 1.5) * ramp(own, 0.05, 0.3)
+    effect = ramp(own / max(best, 0.02), 1.0, 1.6) * ramp(own, 0.05, 0.3)
     return Clue("undertrained", CAUSE, effect, text)
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..finding import FACT, HINT, Clue, ramp
-from ..rollouts import Adapt, Replayed, bounds, environment, replay
+from ..readings import Adapt, readings_of
+from ..rollouts import Replayed, bounds, environment, replay
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -57,6 +57,7 @@ class Outcome:
             to its end.
         readings: name -> difference under another reading of the actions or of time.
         gain: factor of the actions under which the motions match best.
+        chance: difference of two replays of the same demonstrations.
     """
 
     start: float
@@ -65,6 +66,12 @@ class Outcome:
     success: float | None
     readings: Mapping[str, float]
     gain: float
+    chance: float = 0.0
+
+    @property
+    def differs(self) -> bool:
+        """Whether the replays differ from the recordings by more than from one another."""
+        return self.difference > max(SAME, 3 * self.chance)
 
 
 def clues(case: Case) -> Sequence[Clue]:
@@ -75,7 +82,7 @@ def clues(case: Case) -> Sequence[Clue]:
     if outcome.start > SAME:
         text = f"the same seeds start {outcome.start:.2f} spreads away from the demonstrations"
         return [Clue("initial_states", HINT, ramp(outcome.start, SAME, 0.5), text)]
-    if outcome.difference > SAME:
+    if outcome.differs:
         return [_difference(case, outcome)]
     if outcome.success is not None and outcome.success < 0.5:
         text = (
@@ -94,32 +101,58 @@ def outcome_of(case: Case) -> Outcome | None:
             "replay: the demonstrations' seeds are unknown, or their actions exceed the limits"
         )
         return None
-    unit = np.maximum(case.demonstrations.spread(), 1e-9)
     with environment(case) as env:
         began = time.monotonic()
-        plain = [replay(case, env, r.seed, r.action[:N_STEPS]) for r in recordings]
-        each = (time.monotonic() - began) / len(recordings)
-        unit = _robust_unit(unit, plain)
-        start = float(
-            np.median([_away(p.obs[0], r.obs[0], unit) for p, r in _both(plain, recordings)])
-        )
+        plain = _replayed(case, env, recordings)
+        each = time.monotonic() - began
+        unit = _robust_unit(case.demonstrations.spread(), plain)
+        pairs = _both(plain, recordings)
+        start = float(np.median([_away(p.obs[0], r.obs[0], unit) for p, r in pairs]))
         difference, likeness = _compare(plain, recordings, unit)
         gain = _gain(plain, recordings, unit)
-        readings: dict[str, float] = {}
-        if start <= SAME < difference:
-            readings = _shifts(plain, recordings, unit)
-            adapted = _readings(case, gain)
-            if case.budget.affords(each * len(recordings), SHARE, 0, len(adapted)):
-                for name, adapt in adapted.items():
-                    again = [
-                        replay(case, env, r.seed, r.action[:N_STEPS], adapt) for r in recordings
-                    ]
-                    readings[name] = _compare(again, recordings, unit)[0]
-        success = None
-        if difference <= SAME:
-            whole = [replay(case, env, r.seed, r.action) for r in recordings]
-            success = float(np.mean([p.success for p in whole]))
-    return Outcome(start, difference, likeness, success, readings, gain)
+        outcome = Outcome(
+            start=start,
+            difference=difference,
+            likeness=likeness,
+            success=None,
+            readings=_shifts(plain, recordings, unit),
+            gain=gain,
+            chance=_chance(case, env, recordings, plain, unit),
+        )
+        if start > SAME:
+            return outcome
+        if not outcome.differs:
+            whole = [replay(case, env, r.seed, r.action).success for r in recordings]
+            return replace(outcome, success=float(np.mean(whole)))
+
+        others = readings_of(case.demonstrations, gain)
+        if case.budget.affords(each, SHARE, 0, len(others)) < len(others):
+            return outcome
+        tried = {
+            name: _compare(_replayed(case, env, recordings, adapt), recordings, unit)[0]
+            for name, adapt in others.items()
+        }
+        return replace(outcome, readings={**outcome.readings, **tried})
+
+
+def _replayed(
+    case: Case, env: Any, recordings: Sequence[Recording], adapt: Adapt | None = None
+) -> list[Replayed]:
+    """Return the beginnings of the recordings, executed again."""
+    return [replay(case, env, r.seed, r.action[:N_STEPS], adapt) for r in recordings]
+
+
+def _chance(
+    case: Case,
+    env: Any,
+    recordings: Sequence[Recording],
+    plain: Sequence[Replayed],
+    unit: Array,
+) -> float:
+    """Return by how much two replays of the same recordings differ."""
+    again = _replayed(case, env, recordings[:2])
+    shown = [Recording(r.seed, p.obs, r.action) for p, r in _both(plain[:2], recordings[:2])]
+    return _compare(again, shown, unit)[0]
 
 
 def _difference(case: Case, outcome: Outcome) -> Clue:
@@ -173,69 +206,6 @@ def _recordings(case: Case) -> list[Recording]:
         if len(found) == N_DEMONSTRATIONS:
             break
     return found
-
-
-def _readings(case: Case, gain: float) -> dict[str, Adapt]:
-    """Return other ways to execute a recorded action, by what they are."""
-    readings: dict[str, Adapt] = {"the opposite sign": lambda action, _: -action}
-    dims = case.policy.action_dim
-    if 1 < dims <= 8:
-        for index in range(dims):
-            sign = np.where(np.arange(dims) == index, -1.0, 1.0)
-            readings[f"the opposite sign of action[{index}]"] = partial(_scaled, sign)
-    if 0.01 < gain < 100:
-        readings["gain"] = partial(_scaled, np.full(dims, gain))
-    moved = _moved_dimensions(case)
-    if moved is not None:
-        columns, slope = moved
-        readings["an absolute action made of it"] = partial(_absolute, columns, slope)
-        readings["a relative action made of it"] = partial(_relative, columns, slope)
-    return readings
-
-
-def _scaled(factor: Array, action: Array, _: Array) -> Array:
-    return np.asarray(action * factor)
-
-
-def _absolute(columns: NDArray[np.int64], slope: Array, action: Array, obs: Array) -> Array:
-    return np.asarray(obs[columns] + slope * action)
-
-
-def _relative(columns: NDArray[np.int64], slope: Array, action: Array, obs: Array) -> Array:
-    return np.asarray((action - obs[columns]) / np.where(slope == 0, 1, slope))
-
-
-def _moved_dimensions(case: Case) -> tuple[NDArray[np.int64], Array] | None:
-    """Return the observation that each action dimension moves, and by how much one unit does.
-
-    For a relative action that is the slope of the change; for an absolute one, 1.
-    """
-    demonstrations = case.demonstrations
-    inner = np.concatenate([np.arange(r.start, r.stop - 1) for r in demonstrations.rows()])
-    change = demonstrations.obs[inner + 1] - demonstrations.obs[inner]
-    action = demonstrations.action[inner]
-    columns = []
-    slopes = []
-    for index in range(action.shape[1]):
-        relative = _correlations(action[:, index], change)
-        absolute = _correlations(action[:, index], demonstrations.obs[inner + 1])
-        if max(relative.max(), absolute.max()) < 0.3:
-            return None
-        is_relative = relative.max() >= absolute.max() or relative.max() > 0.7
-        column = int((relative if is_relative else absolute).argmax())
-        columns.append(column)
-        variance = float(action[:, index].var())
-        covariance = float(np.cov(action[:, index], change[:, column])[0, 1])
-        slopes.append(covariance / max(variance, 1e-12) if is_relative else 1.0)
-    return np.array(columns), np.array(slopes)
-
-
-def _correlations(values: Array, columns: Array) -> Array:
-    """Return the absolute correlation of values `[n]` with each column of `[n, D]`."""
-    centred = values - values.mean()
-    others = columns - columns.mean(0)
-    scale = np.sqrt(np.square(centred).sum() * np.square(others).sum(0))
-    return np.abs(centred @ others) / np.maximum(scale, 1e-12)
 
 
 def _both(
