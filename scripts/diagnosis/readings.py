@@ -28,7 +28,7 @@ def readings_of(demonstrations: Demonstrations, gain: float) -> dict[str, Adapt]
         for index in range(dims):
             sign = np.where(np.arange(dims) == index, -1.0, 1.0)
             readings[f"the opposite sign of action[{index}]"] = partial(_scaled, sign)
-    if 0.01 < gain < 100:
+    if 1e-3 < gain < 1e3:
         readings["gain"] = partial(_scaled, np.full(dims, gain))
     moved = _moved_dimensions(demonstrations)
     if moved is not None:

@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 
 #: Rollouts that are timed before more are planned.
 FIRST = 6
+#: Plans that are made in one call of the network.
+ROWS = 8
 #: Part of the time left that each kind of rollouts may take.
 SHARE = 0.2
 
@@ -74,7 +76,8 @@ def roll(
     with Progress(label, len(seeds), "episodes") as progress:
         return rollout(
             make_env or case.make_env or _no_env,
-            assembly.controller_factory(case.checkpoint, **choices),
+            # A fixed number of rows: the results do not depend on how many episodes run together.
+            assembly.controller_factory(case.checkpoint, batch_size=ROWS, **choices),
             seeds,
             n_envs=max(1, min(case.rolling.n_envs, -(-len(seeds) // max(1, workers)))),
             n_workers=workers,
@@ -189,7 +192,7 @@ def with_noise(case: Case, share: float) -> Callable[..., Any]:
 
 def _as_many_as_fit(case: Case, seeds: Sequence[int], label: str) -> list[EpisodeResult]:
     """Roll out the first seeds, and as many of the others as the time allows."""
-    if case.make_env is None or not seeds:
+    if case.make_env is None or not seeds or case.budget.spent:
         return []
     began = time.monotonic()
     first = roll(case, list(seeds[:FIRST]), label)

@@ -32,6 +32,8 @@ SAME = 0.1
 SHIFTS = (-3, -2, -1, 1, 2, 3)
 #: Ratios of units: a factor near one of these is a matter of units, not of dynamics.
 UNITS = (10.0, 57.29578, 100.0, 127.5, 255.0, 1000.0)
+#: Correlation of motions that differ in their size alone.
+ALIKE = 0.95
 #: Part of a replay's budget.
 SHARE = 0.1
 
@@ -161,31 +163,39 @@ def _difference(case: Case, outcome: Outcome) -> Clue:
         f"replayed demonstrations end {100 * min(outcome.difference, 99):.0f} % of their motion "
         "away from the recording"
     )
-    effect = ramp(outcome.difference, SAME, 0.3)
     name, least = min(outcome.readings.items(), key=lambda item: item[1], default=("", np.inf))
     if least < 0.35 * outcome.difference and least < 0.3:
-        cause, words = _meaning(name, outcome)
+        cause, effect, words = _meaning(name, outcome)
         return Clue(cause, FACT, effect, f"{seen}; {words} ({100 * least:.0f} %)")
+    if outcome.likeness > ALIKE and _is_unit(outcome.gain):
+        text = f"{seen}; it is the recording's, {outcome.gain:.3g} times as small: another unit"
+        return Clue("action_convention", FACT, 1.0, text)
     versions = _versions(case)
+    effect = ramp(outcome.difference, SAME, 0.3)
     if outcome.likeness > 0.5:
         text = f"{seen}, in the same direction{versions}"
         return Clue("simulator", FACT, 0.9 * effect, text)
     return Clue("simulator", HINT, effect, f"{seen}, and not in the same direction{versions}")
 
 
-def _meaning(name: str, outcome: Outcome) -> tuple[str, str]:
-    """Return the cause that a reading speaks for, and what it says."""
+def _meaning(name: str, outcome: Outcome) -> tuple[str, float, str]:
+    """Return the cause that a reading speaks for, its effect, and what it says."""
     if name.startswith("shift"):
         steps = int(name.split()[1])
-        late = "later" if steps > 0 else "earlier"
-        return "delay", f"shown {abs(steps)} steps {late} they agree"
+        words = f"shown {abs(steps)} steps {'later' if steps > 0 else 'earlier'} they agree"
+        return "delay", ramp(abs(steps), 0.0, 2.0), words
     if name == "gain":
-        factor = max(outcome.gain, 1 / outcome.gain)
         words = f"actions times {outcome.gain:.3g} reproduce it"
-        if any(abs(factor / unit - 1) < 0.1 for unit in UNITS):
-            return "action_convention", f"{words}: another unit"
-        return "simulator", words
-    return "action_convention", f"{name} reproduces it"
+        if _is_unit(outcome.gain):
+            return "action_convention", 1.0, f"{words}: another unit"
+        return "simulator", ramp(abs(np.log(outcome.gain)), 0.02, 0.3), words
+    return "action_convention", 1.0, f"{name} reproduces it"
+
+
+def _is_unit(gain: float) -> bool:
+    """Return whether a factor is that of two units of one quantity."""
+    factor = max(gain, 1 / gain) if gain > 0 else 0.0
+    return any(abs(factor / unit - 1) < 0.1 for unit in UNITS)
 
 
 def _recordings(case: Case) -> list[Recording]:

@@ -96,7 +96,7 @@ def test_without_an_environment_the_data_alone_are_looked_at(
 def test_when_the_time_is_spent_the_rest_is_left_out_and_said(
     case_in: Callable[..., Any], point: Any
 ) -> None:
-    diagnosis = examine(case_in(point.World(), minutes=1e-6))
+    diagnosis = examine(case_in(point.World(), minutes=1e-9))
     assert not diagnosis.clues
     assert any("no time was left" in note for note in diagnosis.notes)
 

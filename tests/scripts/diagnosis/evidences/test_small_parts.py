@@ -43,7 +43,7 @@ def test_plans_that_differ_little_are_one_group_however_clear_the_cut() -> None:
 
 def test_the_order_of_entries_is_found_and_entries_that_fit_stay() -> None:
     rng = np.random.default_rng(0)
-    data = rng.normal(size=(12, 4)) + [0, 3, 6, 9]
+    data = rng.normal(size=(12, 4)) + np.array([0, 3, 6, 9])
     there = data[:, [2, 3, 0, 1]]
     cost = np.abs(data[:, :, None] - there[:, None, :]).mean(0)
     assert _best_order(cost).tolist() == [2, 3, 0, 1]
