@@ -57,7 +57,7 @@ def _nearest(case: Case, failed: Sequence[EpisodeResult]) -> list[int]:
     scale = case.demonstrations.spread()
     firsts = np.stack([observations(case, e)[0] for e in failed]) / scale
     rows, _ = neighbours(firsts, case.demonstrations.starts / scale, k=1)
-    return rows[:, 0].tolist()
+    return [int(row) for row in rows[:, 0]]
 
 
 def _videos(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..reporting.report import write_metrics, write_report
 from ..reporting.results import machine
@@ -149,5 +150,5 @@ def _curves(case: Case) -> Mapping[str, Any]:
     return curves
 
 
-def _points(values: Sequence[float]) -> list[tuple[float, float]]:
+def _points(values: NDArray[np.float64]) -> list[tuple[float, float]]:
     return [((i + 0.5) / PARTS, float(value)) for i, value in enumerate(values)]

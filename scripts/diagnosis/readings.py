@@ -79,4 +79,4 @@ def _correlations(values: Array, columns: Array) -> Array:
     centred = values - values.mean()
     others = columns - columns.mean(0)
     scale = np.sqrt(np.square(centred).sum() * np.square(others).sum(0))
-    return np.abs(centred @ others) / np.maximum(scale, 1e-12)
+    return np.asarray(np.abs(centred @ others) / np.maximum(scale, 1e-12))

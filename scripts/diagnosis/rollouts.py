@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -204,8 +204,9 @@ def _as_many_as_fit(case: Case, seeds: Sequence[int], label: str) -> list[Episod
 
 
 def _row(case: Case, obs: Mapping[str, NDArray[Any]]) -> Array:
-    return flattened({key: np.asarray(obs[key])[None] for key in case.keys}, case.keys)[0]
+    row: Array = flattened({key: np.asarray(obs[key])[None] for key in case.keys}, case.keys)[0]
+    return row
 
 
-def _no_env(**_: Any) -> Iterator[Any]:
+def _no_env(**_: Any) -> Any:
     raise AssertionError("a case without an environment was rolled out")

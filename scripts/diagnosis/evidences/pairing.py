@@ -1,6 +1,6 @@
 """Do observations follow from actions, at once, and within episodes?
 
-How an observation changes is regressed on the observation and on the actions around it. An action
+How an observation changes is regressed on the observation and on the actions up to it. An action
 must matter (more than the action of another episode), and the one at the same step must be among
 those that do; else the two are shuffled, or shifted in time.
 """
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-#: Actions that are looked at, counted from the step whose change is explained.
-LAGS = (-3, -2, -1, 0, 1, 2)
+#: Actions that are looked at, counted from the step whose change is explained. Later ones are
+#: answers to the change: they tell it, though they did not make it.
+LAGS = (-3, -2, -1, 0)
+#: Part of the largest share that an action explains, and the share, below which it is nothing.
+NOTHING = (0.02, 0.003)
 #: Fewer steps than these say nothing.
 FEWEST = 150
 #: A step as large as this part of the distance of random observations is a jump.
@@ -34,7 +37,7 @@ JUMP = 0.5
 
 @dataclass(frozen=True)
 class Profile:
-    """How actions around a step explain the change of the observation.
+    """How the actions up to a step explain the change of the observation.
 
     Attributes:
         gain: part of the change, as far as the observation does not tell it, that all of these
@@ -51,7 +54,8 @@ class Profile:
     def peak(self) -> int:
         """The lag of the latest action that matters."""
         most = max(self.by_lag.values())
-        return max(lag for lag, part in self.by_lag.items() if part > 0.25 * most)
+        least = max(NOTHING[0] * most, NOTHING[1])
+        return max((lag for lag, part in self.by_lag.items() if part > least), default=0)
 
 
 def clues(case: Case) -> Sequence[Clue]:
@@ -90,21 +94,19 @@ def _unrelated(profile: Profile) -> Clue:
 
 
 def _shifted(profile: Profile, seen: Profile | None) -> Clue:
-    """Say whether the latest action that matters is one of another step."""
+    """Say whether the latest action that matters is one of an earlier step."""
     lag = profile.peak
-    there = profile.by_lag[lag]
-    now = profile.by_lag[0]
     text = (
-        f"the change after a step follows from the action of {abs(lag)} steps "
-        f"{'before' if lag < 0 else 'after'} it, not from that step's own"
+        f"the change after a step follows from the action of {abs(lag)} steps before, not from "
+        "that step's own"
     )
-    matters = ramp(there, 0.01, 0.05)
     if lag == 0 or profile.gain - profile.chance < 0.1:
         return Clue("delay", HINT, 0.0, text)
-    if seen is None or seen.gain < 0.1:
-        return Clue("delay", CAUSE, matters * ramp(now / there, 0.25, 0.1), text)
+    matters = ramp(profile.by_lag[lag], 0.01, 0.05)
+    if seen is None or seen.gain < 0.3:
+        return Clue("delay", CAUSE, matters, text)
     if seen.peak == lag:
-        return Clue("delay", HINT, 0.5 * matters, f"{text}; so it is in the environment")
+        return Clue("delay", HINT, 0.5 * matters, f"{text}; so it does in the environment")
     return Clue("delay", FACT, matters, f"{text}; in the environment it is {abs(seen.peak)} steps")
 
 
@@ -157,9 +159,7 @@ def _steps(
     scaled = (obs - obs.mean(0)) / spread_of(obs)
     acted = (action - action.mean(0)) / spread_of(action)
     begins = np.concatenate([[0], ends[:-1]])
-    rows = [
-        np.arange(begin - LAGS[0], end - LAGS[-1]) for begin, end in zip(begins, ends, strict=True)
-    ]
+    rows = [np.arange(begin - LAGS[0], end - 1) for begin, end in zip(begins, ends, strict=True)]
     episode = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
     inner = np.concatenate(rows) if rows else np.arange(0)
     around = np.stack([acted[inner + lag] for lag in LAGS], axis=1)
@@ -175,4 +175,4 @@ def _of_others(around: Array, episode: NDArray[np.int64]) -> Array:
     other = (episode + 1 + count // 3) % count
     lengths = np.maximum(lengths, 1)
     place = starts[other] + np.minimum(step, lengths[other] - 1)
-    return around[np.minimum(place, len(around) - 1)]
+    return np.asarray(around[np.minimum(place, len(around) - 1)])
