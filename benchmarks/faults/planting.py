@@ -124,7 +124,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("late_recording", ("delay",), spoil=with_late_observations),
     Fault("late_environment", ("delay",), world=World(late=2)),
-    Fault("tiny_data", ("too_little_data",), n_demonstrations=5),
+    Fault("tiny_data", ("too_little_data",), n_demonstrations=5, train=("data.batch_size=32",)),
     Fault("wrong_normalisation", ("normalisation",), after=with_foreign_statistics),
     Fault(
         "overfitted",
