@@ -154,6 +154,16 @@ VERBS = {
             (CHECKPOINT,),
         ),
         Verb(
+            "diagnose",
+            "diagnose",
+            "say why a policy fails, and what to try",
+            (
+                ("kinoise diagnose runs/pick_place", "a ranked list of causes, and a report"),
+                ("kinoise diagnose runs/pick_place minutes=2", "a quicker look"),
+            ),
+            (CHECKPOINT,),
+        ),
+        Verb(
             "tune",
             "tune",
             "find the sampling grid that makes the most of few steps",

@@ -1,0 +1,1 @@
+"""Faults planted into small trainings, and whether `kinoise diagnose` names them."""
