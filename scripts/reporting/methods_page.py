@@ -125,7 +125,7 @@ def _sweep_note(figures: Mapping[str, Any] | None) -> list[str]:
         f"its YAML, and the same training time: on {budgets} of the plain residual perceptron, "
         f"and fewer where a step costs more ({fewer}). One seed of training; 100 episodes at the "
         "recommended number of evaluations, 50 at others, the same seeds for all. Intervals are of "
-        "95 %: Wilson for success, bootstrap for scores. Latency is the median time of the "
+        "95 %: Wilson for success, Gaffke's for scores. Latency is the median time of the "
         "thread for one chunk. What has no figure was not run.",
         "![Success and score of every family by network evaluations]"
         "(../benchmarks/results/families.png)",
