@@ -30,7 +30,9 @@ def strongest(clues: Sequence[Clue]) -> Clue:
     return max(clues, key=lambda clue: clue.kind * clue.effect)
 
 
-@pytest.mark.parametrize(("settings", "clues", "cause"), WORLDS, ids=str)
+@pytest.mark.parametrize(
+    ("settings", "clues", "cause"), WORLDS, ids=[str(settings) for settings, _, _ in WORLDS]
+)
 def test_an_environment_that_differs_is_told_by_its_difference(
     settings: Any, clues: Any, cause: str, case_in: Callable[..., Any], point: Any
 ) -> None:
