@@ -97,6 +97,23 @@ def test_the_teacher_of_reflow_computes_where_the_student_does(run: Path, data: 
     assert {p.device.type for p in teacher.parameters()} == {"meta"}
 
 
+@pytest.mark.parametrize(("options", "inherits"), [((), True), (("path=vp_linear",), False)])
+def test_the_student_of_reflow_starts_from_its_teacher_where_it_can(
+    run: Path, data: Path, options: tuple[str, ...], inherits: bool
+) -> None:
+    words = [f"data.path={data}", "coupling=reflow", f"policy.coupling.teacher={run}", *SMALL]
+    config = compose("train", [*words, *options])
+    task = tasks.completed(tasks.task_of(config), data)
+    buffer = assembly.open_data(config, task)
+    loaders = assembly.load_windows(config, buffer, task)
+    node = assembly.fill_dimensions(assembly.plain(config.policy), buffer, list(PICK_PLACE))
+    student = assembly.build_policy(node, buffer, loaders.train, 0, "cpu")
+    teacher = load_policy(run)
+    weights = dict(student.network.named_parameters())
+    same = [torch.equal(weights[n], p) for n, p in teacher.network.named_parameters()]
+    assert all(same) == inherits
+
+
 def test_training_leaves_a_scored_checkpoint_and_curves(run: Path) -> None:
     meta = read_meta(run)
     assert meta["step"] == 30
