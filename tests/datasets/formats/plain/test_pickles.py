@@ -41,7 +41,7 @@ def same(one: Any, other: Any) -> bool:
         return (
             one.dtype.newbyteorder("=") == other.dtype.newbyteorder("=")
             and one.shape == other.shape
-            and (one == other).all()
+            and bool(((one == other) | ((one != one) & (other != other))).all())  # NaN too
         )
     if isinstance(one, dict):
         return set(one) == set(other) and all(same(one[key], other[key]) for key in one)
