@@ -48,7 +48,8 @@ GUIDANCE = [
     ),
     Target(
         "policy/guidance/guided.py",
-        "tests/policy/guidance/test_guidance.py tests/policy/guidance/test_constraints.py",
+        "tests/policy/guidance/test_guidance.py tests/policy/guidance/test_constraints.py "
+        "tests/policy/test_edges.py::test_a_clamp_does_not_undo_a_projection",
         [
             Change(
                 "the clamp comes after the projection",

@@ -201,7 +201,7 @@ POLICY = [
                 "a relative angle does not wrap",
                 "return wrapped(rotation - by)",
                 "return rotation - by",
-                tests="tests/policy/transforms/test_actions.py",
+                tests="tests/policy/transforms/test_frames.py",
             ),
         ],
     ),

@@ -128,12 +128,12 @@ def test_a_rollout_of_a_bare_environment_names_the_mend() -> None:
 class Reuses(gymnasium.Env[Any, Any]):
     """Writes every observation into the same array, as some simulators do."""
 
-    observation_space = Box(0, 100, (1,), np.float32)
     action_space = Box(-1, 1, (1,), np.float32)
     spec = None
 
-    def __init__(self) -> None:
-        self.buffer = np.zeros(1, np.float32)
+    def __init__(self, shape: tuple[int, ...], dtype: type) -> None:
+        self.observation_space = Box(0, 100, shape, dtype)
+        self.buffer = np.zeros(shape, dtype)
 
     def reset(self, *, seed: Any = None, options: Any = None) -> Any:
         self.buffer[:] = 0
@@ -144,12 +144,14 @@ class Reuses(gymnasium.Env[Any, Any]):
         return self.buffer, 0.0, False, False, {"success": False}
 
 
-def test_an_observation_outlives_the_next_one() -> None:
-    env = ForeignEnv(Reuses())
+@pytest.mark.parametrize(("shape", "dtype"), [((1,), np.float32), ((2, 2, 3), np.uint8)])
+def test_an_observation_outlives_the_next_one(shape: tuple[int, ...], dtype: type) -> None:
+    env = ForeignEnv(Reuses(shape, dtype))
+    (key,) = env.observation_space.spaces
     first = env.reset()[0]
     second = env.step(np.zeros(1))[0]
     env.step(np.zeros(1))
-    assert (first["state"].tolist(), second["state"].tolist()) == ([0.0], [1.0])
+    assert (first[key].max(), second[key].max()) == (0, 1)
 
 
 class Says(Plain):

@@ -75,6 +75,12 @@ def test_a_point_ahead_of_a_robot_that_looks_left_is_ahead_of_it() -> None:
     torch.testing.assert_close(seen, torch.tensor([3.0, 0.0]), rtol=0, atol=1e-6)
 
 
+def test_a_heading_across_the_end_of_a_turn_is_seen_the_short_way() -> None:
+    robot = torch.tensor([0.0, 0.0, 3.0])
+    seen = FRAMES["planar"].relative(torch.tensor([0.0, 0.0, -3.0]), robot)
+    torch.testing.assert_close(seen[2], torch.tensor(2 * torch.pi - 6.0), rtol=0, atol=1e-6)
+
+
 def test_the_forms_of_space_agree() -> None:
     quaternion = FRAMES["quaternion"]
     pose, reference = poses("quaternion", 20, seed=0), poses("quaternion", 20, seed=1)
