@@ -17,7 +17,10 @@ class Buffers(nn.Module):
 
     def get(self, key: str, name: str) -> Float[Tensor, "*shape"]:
         """Return a key's buffer."""
-        return self.get_buffer(buffer_name(key, name))
+        # Not `get_buffer`, which looks for submodules in the name at every call.
+        buffer = self._buffers[buffer_name(key, name)]
+        assert buffer is not None
+        return buffer
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Buffers:
         """Move or cast, but never below single precision: bfloat16 would lose millimetres."""

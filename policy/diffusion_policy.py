@@ -300,7 +300,7 @@ class DiffusionPolicy(nn.Module):
         """Run the table on noises and return the normalised chunks."""
         rows = self._rows()
         here = {key: obs[key].to(rows.device) for key in self.obs_shapes if key in obs}
-        noises = noises.to(rows.dtype)
+        noises = noises.to(rows.device, rows.dtype, non_blocking=True)
         if edits and self.table.per_token:
             raise PolicyError("guidance needs one time a chunk; leave policy.sampler.delay=0")
 
@@ -371,8 +371,7 @@ class DiffusionPolicy(nn.Module):
     def _noises(self, batch: int, generator: Generators) -> Float[Tensor, "draws {batch} H _"]:
         """Draw the noises of a batch of chunks: the initial one, then M fresh ones."""
         shape = (self.horizon, self.border.action_dim)
-        noises = draw_noises(1 + self.table.n_noises, shape, batch, generator)
-        return noises.to(self.denoiser.device, non_blocking=True)
+        return draw_noises(1 + self.table.n_noises, shape, batch, generator)
 
     def _rows(self) -> Rows:
         """Return what depends on the table alone; in training the weights change under it."""
