@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import DatasetError, nearest
+from ...errors import DatasetError
 from ...keys import ACTION
 from ..importer import ForeignData, Found
 from ..plain.folders import files_of, is_folder_of
 from ..rules.arrays import SourceArray
 from ..rules.episodes import Plan, from_episodes
-from ..rules.roles import plain_key
+from ..rules.roles import asked_for, plain_key
 from .images import with_pictures
 from .reading import ENDINGS, arrays_below, attributes, has, open_hdf5
 
@@ -77,11 +77,7 @@ def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | N
         **usual,
     }
     chosen = {ACTION: ACTION, **(usual if keys is None else {})}
-    for key in keys or ():
-        name = key if key in known else _key(key)
-        if name not in known:
-            raise DatasetError(f"{path} has no key {key!r}{nearest(key, known)}")
-        chosen[name] = known[name]
+    chosen.update(asked_for(path, keys or (), known, key_of=_key))
 
     roles = {source: f"key {key!r}" for key, source in chosen.items()}
     return Plan(

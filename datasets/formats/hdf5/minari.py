@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DatasetError, nearest
+from ...errors import DatasetError
 from ...keys import ACTION
 from ..importer import ForeignData, Found
 from ..rules.arrays import SourceArray
 from ..rules.episodes import Plan, from_episodes, natural
-from ..rules.roles import plain_key
+from ..rules.roles import asked_for, plain_key
 from .images import with_pictures
 from .reading import arrays_below, attributes, child, children, has, json_object, open_hdf5
 
@@ -87,11 +87,7 @@ def _plan(path: Path, arrays: Mapping[str, SourceArray], keys: Sequence[str] | N
     known = {plain_key(n): n for n in arrays if n != ACTIONS and n not in usual.values()}
     known = {**known, **usual, ACTION: ACTIONS}
     chosen = {ACTION: ACTIONS, **(usual if keys is None else {})}
-    for key in keys or ():
-        name = key if key in known else _key(key)
-        if name not in known:
-            raise DatasetError(f"{path} has no key {key!r}{nearest(key, known)}")
-        chosen[name] = known[name]
+    chosen.update(asked_for(path, keys or (), known, key_of=_key))
 
     roles = {source: f"key {key!r}" for key, source in chosen.items()}
     return Plan(

@@ -6,7 +6,7 @@ A role is guessed only where exactly one array fits it. The names are in `names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,29 @@ def _short(array: SourceArray) -> str:
 def plain_key(name: str) -> str:
     """Return a name that can stand as a key: no slashes, nothing hidden."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("._") or "unnamed"
+
+
+def asked_for(
+    path: Path, keys: Iterable[str], known: Mapping[str, str], *, key_of: Callable[[str], str]
+) -> dict[str, str]:
+    """Return what `keys` ask for, {our key: the source's name}; they may use either's names.
+
+    Args:
+        path: The source.
+        keys: What is asked for.
+        known: {our key: the source's name} of all there is.
+        key_of: Our key for a name of the source.
+
+    Raises:
+        DatasetError: There is no such key.
+    """
+    chosen = {}
+    for key in keys:
+        name = key if key in known else key_of(key)
+        if name not in known:
+            raise DatasetError(f"{path} has no key {key!r}{nearest(key, known)}")
+        chosen[name] = known[name]
+    return chosen
 
 
 def is_left_out(array: SourceArray) -> bool:

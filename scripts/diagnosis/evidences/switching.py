@@ -27,9 +27,7 @@ Array = NDArray[np.float64]
 N_PLANS = 12
 MOST = 160
 BATCH = 64
-#: Part of the plans' variance that two groups must explain, and their least distance in spreads
-#: of the action.
-SHARE = 0.8
+#: Least distance of the two ways, in spreads of the action.
 APART = 0.5
 
 
@@ -107,9 +105,9 @@ def _along(case: Case, episodes: Sequence[Any]) -> Switching | None:
         plan = after[:, first : first + left.shape[1]] / unit
         if left.shape[1] == 0:
             plan = after[:, first:] / unit
-            forked += two_groups(plan) is not None
+            forked += two_ways(plan) is not None
             continue
-        group = two_groups(plan)
+        group = two_ways(plan)
         if group is None:
             continue
         forked += 1
@@ -126,30 +124,18 @@ def _change(left: Array, plan: Array, group: NDArray[np.bool_]) -> float:
     return before * (1 - after) + after * (1 - before)
 
 
-def two_groups(plans: Array) -> NDArray[np.bool_] | None:
-    """Return which plans `[K, steps, Da]`, in spreads, lie in one of two groups; None if in one.
+def two_ways(plans: Array) -> NDArray[np.bool_] | None:
+    """Return which plans `[K, steps, Da]`, in spreads, go the second of two ways; None if one.
 
-    The groups are the best cut across the principal axis, with at least two plans on each side.
+    Two groups as of `plan_consistency`, that also lie far enough apart to matter.
     """
-    points = plans.reshape(len(plans), -1)
-    centred = points - points.mean(0)
-    total = float(np.square(centred).sum())
-    if total < 1e-12:
+    from kinoise.policy.control.plan_consistency import two_groups
+
+    group = two_groups(plans)
+    if group is None:
         return None
-    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-    order = np.argsort(along)
-    best: NDArray[np.bool_] | None = None
-    most = SHARE * total
-    for cut in range(2, len(points) - 1):
-        upper = np.zeros(len(points), bool)
-        upper[order[cut:]] = True
-        gap = points[upper].mean(0) - points[~upper].mean(0)
-        between = cut * (len(points) - cut) / len(points) * float(np.square(gap).sum())
-        apart = float(np.sqrt(np.square(gap).mean()))
-        if between > most and apart > APART:
-            most = between
-            best = upper
-    return best
+    gap = plans[group].mean(0) - plans[~group].mean(0)
+    return group if np.sqrt(np.square(gap).mean()) > APART else None
 
 
 def _plans(case: Case, episodes: Sequence[Any], places: Sequence[tuple[int, int]]) -> Array:

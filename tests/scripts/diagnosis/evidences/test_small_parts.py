@@ -10,7 +10,7 @@ from kinoise.scripts.diagnosis.evidences.order import _best_order
 from kinoise.scripts.diagnosis.evidences.ranges import _sliver
 from kinoise.scripts.diagnosis.evidences.saturation import _at_edges, _outside
 from kinoise.scripts.diagnosis.evidences.starts import gap
-from kinoise.scripts.diagnosis.evidences.switching import two_groups
+from kinoise.scripts.diagnosis.evidences.switching import two_ways
 
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
@@ -23,22 +23,22 @@ def test_plans_of_two_ways_fall_in_two_groups_and_those_of_one_do_not() -> None:
     false_alarms = 0
     for _ in range(200):
         one = rng.normal(size=(12, 4, 2))
-        false_alarms += two_groups(one) is not None
+        false_alarms += two_ways(one) is not None
         two = 0.1 * rng.normal(size=(12, 4, 2))
         two[:5] += 1.5
-        group = two_groups(two)
+        group = two_ways(two)
         assert group is not None
         assert len(set(group[:5])) == 1
         assert len(set(group[5:])) == 1
         assert group[0] != group[5]
     assert false_alarms == 0
-    assert two_groups(np.zeros((12, 4, 2))) is None
+    assert two_ways(np.zeros((12, 4, 2))) is None
 
 
 def test_plans_that_differ_little_are_one_group_however_clear_the_cut() -> None:
     plans = np.zeros((12, 4, 2))
     plans[:6] = 0.01
-    assert two_groups(plans) is None
+    assert two_ways(plans) is None
 
 
 def test_the_order_of_entries_is_found_and_entries_that_fit_stay() -> None:
