@@ -97,6 +97,13 @@ class Border:
         rows[ACTION] = action if self.transforms.differs_by_step else action.flatten(0, 1)
         return rows
 
+    def augmented(
+        self, batch: Mapping[str, Any], generator: torch.Generator | None
+    ) -> tuple[Observations, Actions]:
+        """Return recorded windows {"obs", "action"} as training is to have them instead."""
+        obs = self._recorded_keys(batch["obs"])
+        return self.transforms.augment(obs, batch[ACTION], generator)
+
     def at(self, obs: Observations) -> Crossing:
         """Return the translation of chunks that are planned for raw observations."""
         return Crossing(self, obs)

@@ -224,17 +224,19 @@ class DiffusionPolicy(nn.Module):
         Raises:
             PolicyError: the batch is empty.
         """
-        obs = batch["obs"]
         if len(batch["action"]) == 0:
             raise PolicyError("the batch is empty; there is nothing to train on")
+        obs = batch["obs"]
+        action = batch["action"]
+        if self.training:
+            obs, action = self.border.augmented(batch, generator)
         encoded = self.encode(obs, generator, disturb=self.training)
         condition = self.denoiser.condition(self._with_dropout(encoded, generator))
-        sample = self.border.to_network(batch["action"], obs)
         training = TrainingBatch(
-            sample=sample,
+            sample=self.border.to_network(action, obs),
             condition=condition,
             mask=batch.get("mask"),
-            base=self._training_base(batch["action"], obs) if self.path.has_base else None,
+            base=self._training_base(action, obs) if self.path.has_base else None,
             pair=None if self.coupling is None else partial(self.coupling, obs=obs),
         )
         return self.objective.loss(self.denoiser, training, generator)

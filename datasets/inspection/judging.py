@@ -18,7 +18,7 @@ MORE_SINE_COSINE = (
 )
 # How it is told that outliers must not set the scale of a key.
 WITHOUT_OUTLIERS = "'policy.normalization={{{keys}}}'"
-WITHOUT_OUTLIERS_MODE = "standard"
+WITHOUT_OUTLIERS_MODE = "quantile"
 
 # Shares of the steps, or of the episodes, from which on a fact is told.
 IDLE = 0.02

@@ -5,6 +5,7 @@ from .angles import SinCos
 from .chain import Chain
 from .disturbances import ClipObservation, ObservationDropout, ObservationNoise
 from .poses import RelativePose
+from .recovery import Recovery
 from .transform import Transform
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DeltaAction",
     "ObservationDropout",
     "ObservationNoise",
+    "Recovery",
     "RelativeAction",
     "RelativePose",
     "SinCos",

@@ -18,6 +18,8 @@ from .transform import ACTION, Actions, Transform
 class Chain(nn.Module):
     """Transforms applied in order; those of actions are undone in the opposite order.
 
+    Those that make other windows of the recorded ones come first, wherever they stand.
+
     Args:
         transforms: by name or as a list; the names are for the reader alone.
         shapes: key -> shape of one value as it is recorded, observations and `action`.
@@ -37,11 +39,12 @@ class Chain(nn.Module):
     ) -> None:
         super().__init__()
         listed = transforms.values() if isinstance(transforms, Mapping) else transforms
-        self._transforms = tuple(listed)
-        self.shapes = dict(shapes)
-        for each in self._transforms:
+        for each in listed:
             if not isinstance(each, Transform):
                 raise PolicyError(f"transforms are of kinoise.policy.transforms; got {each!r:.60}")
+        self._transforms = tuple(sorted(listed, key=lambda each: not each.augments))
+        self.shapes = dict(shapes)
+        for each in self._transforms:
             self.shapes = dict(each.connect(self.shapes))
 
         # Of the fitted ones the numbers are kept with the policy's weights.
@@ -84,11 +87,19 @@ class Chain(nn.Module):
         """Fit the transforms to a batch of training windows too; return it as they leave it."""
         seen = obs
         for each in self._transforms:
-            each.watch(seen)
+            each.watch(seen, action)
             seen = each.observe(seen)
         if self.changes_action:
             self.recorded.widen(ACTION, action)
         return seen, self.write(action, obs)
+
+    def augment(
+        self, obs: Observations, action: Actions, generator: torch.Generator | None
+    ) -> tuple[Observations, Actions]:
+        """Return recorded windows as training is to have them instead."""
+        for each in self._transforms:
+            obs, action = each.augment(obs, action, generator)
+        return obs, action
 
     def observe(self, obs: Observations) -> Observations:
         """Return raw observations as the network is to see them."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..encoders.encoder import Observations, Shapes, is_image
 from ..errors import PolicyError
 from .ranges import Ranges
-from .transform import ACTION, Transform, check_columns, flat, size_of
+from .transform import ACTION, Actions, Transform, check_columns, flat, size_of
 
 
 class RangedTransform(Transform, nn.Module):
@@ -47,7 +47,7 @@ class RangedTransform(Transform, nn.Module):
         self.ranges = Ranges({key: size_of(shapes, key) for key in self.keys})
         return shapes
 
-    def watch(self, obs: Observations) -> None:
+    def watch(self, obs: Observations, action: Actions) -> None:
         for key in self.keys:
             self.ranges.widen(key, flat(obs, key))
 

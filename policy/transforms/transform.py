@@ -32,6 +32,11 @@ class Transform(ABC):
         return False
 
     @property
+    def augments(self) -> bool:
+        """Whether training has other windows than the recorded ones."""
+        return False
+
+    @property
     def mixes_columns(self) -> bool:
         """Whether a number of the network's chunk depends on several of the robot's."""
         return False
@@ -62,8 +67,14 @@ class Transform(ABC):
             PolicyError: a key or column that is not there.
         """
 
-    def watch(self, obs: Observations) -> None:  # noqa: B027 (nothing to fit is the rule)
-        """Take a batch of training observations into account, where numbers are fitted."""
+    def watch(self, obs: Observations, action: Actions) -> None:  # noqa: B027 (most fit nothing)
+        """Take a batch of training windows into account, where numbers are fitted."""
+
+    def augment(
+        self, obs: Observations, action: Actions, generator: torch.Generator | None
+    ) -> tuple[Observations, Actions]:
+        """Return recorded windows as training is to have them instead."""
+        return obs, action
 
     def observe(self, obs: Observations) -> Observations:
         """Return the observations `[B, To, ...]` as the network is to see them."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 VERB = "train"
 SLOTS = ("network",)
+#: The slot that fills a setting in, where it goes by another name.
+FILLED_BY = {"policy.transforms": "transform"}
 KEYS = tuple(rule.setting for rule in (*SHAPE, *SCHEDULE))
 
 
@@ -63,7 +65,11 @@ class Baseline:
         """Say whether the words name a setting, what holds it or a part of it."""
         for word in self.words:
             key = word.partition("=")[0].lstrip("+~").partition("@")[0]
-            if key == setting or setting.startswith(f"{key}.") or key.startswith(f"{setting}."):
+            if (
+                key in (setting, FILLED_BY.get(setting))
+                or setting.startswith(f"{key}.")
+                or key.startswith(f"{setting}.")
+            ):
                 return True
         return False
 

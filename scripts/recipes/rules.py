@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from .rule import Advice, Rule, Situation
 
+# Where the transforms are.
+TRANSFORMS = "kinoise.policy.transforms"
+# How far the robot is set off its path, in halves of the range: two or three steps at most.
+OFF_PATH = 0.05
 # How one says that outliers must not set the scale.
-WITHOUT_OUTLIERS = "standard"
-EPOCHS = 300
+WITHOUT_OUTLIERS = "quantile"
+# Share of the motion that neighbours in observation do not agree on, from which plans would differ.
+SEVERAL_WAYS = 0.25
+EPOCHS = 600
 FEWEST_STEPS = 6_000
-MOST_STEPS = 40_000
+MOST_STEPS = 30_000
 
 
 def history(now: Situation) -> Advice:
@@ -29,13 +38,16 @@ def history(now: Situation) -> Advice:
 
 
 def executed(now: Situation) -> Advice:
-    """Execute about one and a half times as long as the motion remembers itself."""
-    steps = now.facts.motion_steps
+    """Eight steps; sixteen where there are several ways, and a new plan may take another."""
+    modes = now.facts.modes
+    several = modes is not None and modes.unexplained > SEVERAL_WAYS
     longest = max(1, int(now.facts.lengths[1]) // 4)
-    value = min(_multiple(1.5 * steps, 4, least=4, most=16), longest)
-    reason = f"the motion forgets itself after {steps} steps"
+    value = min(16 if several else 8, longest)
+    reason = "nothing tells how many ways there are"
+    if modes is not None:
+        reason = f"{modes.unexplained:.0%} of the motion differs between like situations"
     if value == longest:
-        reason += ", and an episode should hold at least four plans"
+        reason += "; an episode should hold at least four plans"
     return _fitted_to_horizon(now, value), reason
 
 
@@ -43,20 +55,48 @@ def planned(now: Situation) -> Advice:
     """Plan twice as far as is executed: what lies behind it steers what is executed."""
     executes = now.settled["policy.n_action_steps"]
     least = now.settled["policy.n_obs_steps"] - 1 + executes
-    value = max(_multiple(2 * executes, 4, least=8, most=64), _up(least, 4))
+    value = _up(max(2 * executes, least, 8), 4)
     return value, f"twice the {executes} executed steps, in fours for networks that halve it"
 
 
 def scaling(now: Situation) -> Advice:
     """Do not let outliers set the scale."""
-    keys = sorted({column.label.rpartition("[")[0] for column in now.facts.slivers})
-    if not keys:
+    labels = [column.label for column in now.facts.slivers]
+    if not labels:
         return {}, "least to greatest becomes -1 to 1: no outliers set a range"
-    return (
-        dict.fromkeys(keys, WITHOUT_OUTLIERS),
-        "a few outliers would set the range of "
-        + ", ".join(column.label for column in now.facts.slivers[:4]),
-    )
+    modes = dict.fromkeys(_by_key(labels), WITHOUT_OUTLIERS)
+    return modes, f"a few outliers would set the range of {_listed(labels)}"
+
+
+def transforms(now: Situation) -> Advice:
+    """Show how to get back where steps have a known length; let no angle jump at a turn's end."""
+    steps = now.facts.steps
+    angles = [column.label for column in now.facts.obs if column.period]
+    nodes: dict[str, Any] = {}
+    reasons = []
+    for key, columns in _by_key([step.label for step in steps]).items():
+        own = [step for column in columns for step in steps if step.label == f"{key}[{column}]"]
+        nodes[f"recovery_{key}"] = {
+            "_target_": f"{TRANSFORMS}.Recovery",
+            "key": key,
+            "key_columns": columns,
+            "columns": [step.action for step in own],
+            "scale": OFF_PATH,
+            "gain": [float(f"{step.gain:.3g}") for step in own],
+        }
+    for key, columns in _by_key(angles).items():
+        nodes[f"sin_cos_{key}"] = {
+            "_target_": f"{TRANSFORMS}.SinCos",
+            "key": key,
+            "columns": columns,
+        }
+
+    if steps:
+        moved = ", ".join(step.label for step in steps)
+        reasons.append(f"the action's steps move {moved}: starts off the path teach the way back")
+    if angles:
+        reasons.append(f"{', '.join(angles)} jump at the end of a turn")
+    return nodes, "; ".join(reasons) or "no steps of known length, and no angle that wraps"
 
 
 def backbone(now: Situation) -> Advice:
@@ -96,7 +136,7 @@ def duration(now: Situation) -> Advice:
 def rate(now: Situation) -> Advice:
     """What each backbone was tuned at."""
     if now.settled["network"] == "residual_mlp":
-        return 1e-3, "a perceptron of this width"
+        return 5e-4, "what every figure of the perceptron was measured at"
     return 3e-4, "convolutions and attention need smaller steps than a perceptron"
 
 
@@ -118,6 +158,7 @@ SHAPE: tuple[Rule, ...] = (
     Rule("policy.n_obs_steps", history),
     Rule("policy.n_action_steps", executed),
     Rule("policy.horizon", planned),
+    Rule("policy.transforms", transforms),
     Rule("policy.normalization", scaling),
     Rule("network", backbone),
     Rule("policy.network.width", width),
@@ -133,6 +174,7 @@ PROPOSED = (
     "policy.n_obs_steps",
     "policy.n_action_steps",
     "policy.horizon",
+    "policy.transforms",
     "policy.normalization",
     "trainer.n_steps",
 )
@@ -147,9 +189,20 @@ def _fitted_to_horizon(now: Situation, steps: int) -> int:
     return max(1, min(steps, reach))
 
 
-def _multiple(value: float, of: int, *, least: int, most: int) -> int:
-    return int(min(max(round(value / of) * of, least), most))
-
-
 def _up(value: int, to: int) -> int:
     return -(-value // to) * to
+
+
+def _by_key(labels: Sequence[str]) -> dict[str, list[int]]:
+    """Return key -> columns of labels "key[i]"."""
+    found: dict[str, list[int]] = {}
+    for label in labels:
+        key, _, column = label.rpartition("[")
+        found.setdefault(key, []).append(int(column.rstrip("]")))
+    return found
+
+
+def _listed(labels: Sequence[str], most: int = 4) -> str:
+    """Return the first of some labels, and how many more there are."""
+    more = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + more

@@ -47,6 +47,8 @@ def shown(value: Any) -> str:
     """Return a value as an override would say it."""
     if value == {}:
         return "default"
+    if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
+        return ", ".join(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {item}" for key, item in value.items()) + "}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ from .pauses import Pauses
 from .ranges import Column
 from .relations import Relations
 from .starts import Starts
+from .steps import StepColumn
 
 __all__ = [
     "ActionMeaning",
@@ -19,5 +20,6 @@ __all__ = [
     "Reading",
     "Relations",
     "Starts",
+    "StepColumn",
     "compute_facts",
 ]

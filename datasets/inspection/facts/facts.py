@@ -18,6 +18,7 @@ from .ranges import Column, columns_of
 from .relations import Relations, find_relations
 from .sample import read_sample
 from .starts import Starts, find_starts
+from .steps import StepColumn, find_steps
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Facts:
         obs: The observed numbers, one column each.
         action: The numbers of the action.
         meaning: Absolute or relative actions.
+        steps: The numbers of the action that are steps of a known length.
         relations: How observed columns depend on one another.
         pauses: Idle segments.
         motion_steps: Steps until the motion has forgotten itself (autocorrelation 1/e).
@@ -53,6 +55,7 @@ class Facts:
     obs: tuple[Column, ...]
     action: tuple[Column, ...]
     meaning: ActionMeaning
+    steps: tuple[StepColumn, ...]
     relations: Relations
     pauses: Pauses
     motion_steps: int
@@ -111,6 +114,7 @@ def compute_facts(
         obs=obs,
         action=action,
         meaning=meaning,
+        steps=find_steps(sample, meaning, [column.period for column in obs]),
         relations=find_relations(sample),
         pauses=find_pauses(sample, meaning),
         motion_steps=motion_steps(sample, meaning),

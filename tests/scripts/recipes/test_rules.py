@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kinoise.datasets.inspection.facts import (
@@ -15,6 +16,7 @@ from kinoise.datasets.inspection.facts import (
     Modes,
     Pauses,
     Relations,
+    StepColumn,
 )
 from kinoise.scripts.recipes import SCHEDULE, SHAPE, decide
 from kinoise.scripts.recipes.rule import Choice
@@ -24,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "policy.n_action_steps": 8,
     "policy.horizon": 16,
     "policy.normalization": {},
+    "policy.transforms": {},
     "network": "residual_mlp",
     "policy.network.width": 256,
     "data.batch_size": 256,
@@ -37,8 +40,6 @@ COLUMN = Column("state[0]", -1.0, 1.0, (-0.9, 0.9), 8, 0.1, at_low=0.0, at_high=
 
 def facts(**changes: Any) -> Facts:
     """Return facts of ordinary data, changed."""
-    import numpy as np
-
     ordinary = Facts(
         n_episodes=100,
         n_steps=10_000,
@@ -50,6 +51,7 @@ def facts(**changes: Any) -> Facts:
         obs=(COLUMN,) * 6,
         action=(COLUMN,) * 3,
         meaning=ActionMeaning("absolute", ()),
+        steps=(),
         relations=Relations(6, 0, copies=(), independent=6),
         pauses=Pauses(0, 0.0, 0, 0, 0, 0, 0, 0, 0),
         motion_steps=6,
@@ -96,11 +98,13 @@ def test_the_chunk_fits_together_whatever_the_data_and_the_user_say(
     assert {key: made[key] for key in given} == given
 
 
-def test_longer_motions_are_executed_and_planned_for_longer() -> None:
-    made = [chosen(facts(motion_steps=steps)) for steps in range(1, 65)]
+def test_the_more_ways_there_are_the_longer_one_is_held_to() -> None:
+    ways = [Modes(16, share, 0.0, 0.2, np.zeros(4)) for share in (0.0, 0.1, 0.2, 0.4, 0.8)]
+    made = [chosen(facts(modes=each)) for each in ways]
     for key in ("policy.n_action_steps", "policy.horizon"):
         values = [each[key] for each in made]
         assert values == sorted(values)
+        assert len(set(values)) == 2
 
 
 def test_more_data_get_wider_networks_and_no_fewer_steps() -> None:
@@ -120,6 +124,25 @@ def test_outliers_change_the_scaling_of_their_key_alone() -> None:
     far = replace(COLUMN, label="force[2]", central=(-0.01, 0.01))
     assert list(chosen(facts(obs=(COLUMN, far)))["policy.normalization"]) == ["force"]
     assert chosen(facts())["policy.normalization"] == {}
+
+
+def test_steps_of_known_length_teach_the_way_back_and_angles_get_sine_and_cosine() -> None:
+    made = chosen(
+        facts(
+            obs=(COLUMN, replace(COLUMN, label="pose[2]", period=6.283)),
+            steps=(
+                StepColumn(3, 0, label="state[0]", gain=1.0009, blocked=0.1),
+                StepColumn(0, 7, label="pose[1]", gain=0.5, blocked=0.0),
+                StepColumn(1, 6, label="pose[0]", gain=-2.0, blocked=0.0),
+            ),
+        )
+    )["policy.transforms"]
+    assert list(made) == ["recovery_state", "recovery_pose", "sin_cos_pose"]
+    pose = made["recovery_pose"]
+    assert (pose["key_columns"], pose["columns"], pose["gain"]) == ([1, 0], [0, 1], [0.5, -2.0])
+    assert made["recovery_state"]["gain"] == [1.0]
+    assert made["sin_cos_pose"]["columns"] == [2]
+    assert chosen(facts())["policy.transforms"] == {}
 
 
 def test_the_width_is_left_to_networks_that_have_another() -> None:
