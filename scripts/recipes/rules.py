@@ -18,6 +18,7 @@ OFF_PATH = 0.05
 WITHOUT_OUTLIERS = "quantile"
 # Share of the motion that neighbours in observation do not agree on, from which plans would differ.
 SEVERAL_WAYS = 0.25
+HORIZON = 16
 EPOCHS = 600
 FEWEST_STEPS = 6_000
 MOST_STEPS = 30_000
@@ -38,11 +39,11 @@ def history(now: Situation) -> Advice:
 
 
 def executed(now: Situation) -> Advice:
-    """Eight steps; sixteen where there are several ways, and a new plan may take another."""
+    """Half of what is planned; nearly all of it where a new plan may take another way."""
     modes = now.facts.modes
     several = modes is not None and modes.unexplained > SEVERAL_WAYS
     longest = max(1, int(now.facts.lengths[1]) // 4)
-    value = min(16 if several else 8, longest)
+    value = min(14 if several else 8, longest)
     reason = "nothing tells how many ways there are"
     if modes is not None:
         reason = f"{modes.unexplained:.0%} of the motion differs between like situations"
@@ -52,11 +53,11 @@ def executed(now: Situation) -> Advice:
 
 
 def planned(now: Situation) -> Advice:
-    """Plan twice as far as is executed: what lies behind it steers what is executed."""
+    """Sixteen steps, as nearly everyone plans, or what the executed ones need."""
     executes = now.settled["policy.n_action_steps"]
     least = now.settled["policy.n_obs_steps"] - 1 + executes
-    value = _up(max(2 * executes, least, 8), 4)
-    return value, f"twice the {executes} executed steps, in fours for networks that halve it"
+    value = max(HORIZON, _up(least, 4))
+    return value, f"room for the {executes} executed steps, in fours for networks that halve it"
 
 
 def scaling(now: Situation) -> Advice:

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from kinoise.policy import load_policy
 from kinoise.policy.checkpoints import read_config, read_meta
+from kinoise.policy.transforms import Recovery, SinCos
 from kinoise.scripts import recipes, tasks
 from kinoise.scripts.command.cli import main
 from kinoise.scripts.command.composing import compose
@@ -62,6 +65,44 @@ def test_the_choices_are_what_is_trained(data: Path) -> None:
     assert settings.policy["network"]["width"] == rows["policy.network.width"]["value"]
     assert settings.data.batch_size == rows["data.batch_size"]["value"] < 256
     assert settings.trainer["n_steps"] == rows["trainer.n_steps"]["value"]
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a robot whose actions are steps: of a place, and of a heading that wraps."""
+    from kinoise.datasets.storage import ReplayBuffer
+
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("steps") / "d.zarr"
+    with ReplayBuffer.create(path) as buffer:
+        for _ in range(20):
+            action = rng.uniform(-0.5, 0.5, (60, 2)).astype(np.float32)
+            place, heading = np.concatenate([np.zeros((1, 2)), action.cumsum(0)[:-1]]).T
+            wrapped = (2 * heading + np.pi) % (2 * np.pi) - np.pi
+            buffer.append_episode({"state": np.stack([wrapped, place], 1), "action": action})
+    return path
+
+
+def test_steps_and_angles_that_are_found_become_transforms_of_the_policy(
+    steps: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = [f"data.path={steps}", f"run={run}", *SMALL, "trainer.n_steps=2", "recipe=auto"]
+    assert main(["train", *words]) == 0
+    recovery, sin_cos = load_policy(run).transforms
+    assert isinstance(recovery, Recovery)
+    assert (recovery.key, recovery.key_columns, recovery.columns) == ("state", [1, 0], [0, 1])
+    assert recovery.gains == [1.0, 2.0]
+    assert recovery.ranges.bounds("action")[1].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
+    assert isinstance(sin_cos, SinCos)
+    assert sin_cos.columns == [0]
+
+
+@pytest.mark.parametrize("words", [("transform=none",), ("transform=clip_observation",)])
+def test_transforms_that_are_given_stay(steps: Path, words: tuple[str, ...]) -> None:
+    settings = settled(steps, "recipe=auto", *words)
+    assert named(settings)["policy.transforms"]["given"]
+    assert len(settings.policy["transforms"]) == (words[0] != "transform=none")
 
 
 @pytest.mark.parametrize(
