@@ -80,7 +80,6 @@ def kinder(name: str, max_steps: int) -> Data:
             f"env_python={KINDER_PYTHON}",
             "success=terminated",
             f"max_steps={max_steps}",
-            "n_workers=2",
         ),
     )
 
@@ -175,7 +174,7 @@ def trained(cell: Cell, recipe: Sequence[str], minutes: float) -> None:
 
 def budgeted(settings: Any, minutes: float, measure: Any = steps_per_second) -> Any:
     """Return settings with as many steps as take these minutes of the processor's own time."""
-    task = tasks.task_of(settings)
+    task = tasks.completed(tasks.task_of(settings), settings.data.path)
     buffer = assembly.open_data(settings, task)
     settled = recipes.settle(
         replace(settings, minutes=minutes),
@@ -238,7 +237,7 @@ def held_out_error(cell: Cell, recipe: Sequence[str]) -> float:
     In units of the training data's own spread, whatever the recipe's normalisation and chunk are.
     """
     settings = prepare("train", [*overrides_of(cell, recipe), "resume=true"])
-    task = tasks.task_of(settings)
+    task = tasks.completed(tasks.task_of(settings), settings.data.path)
     buffer = assembly.open_data(settings, task)
     loaders = assembly.load_windows(recipes.settle(settings, task, buffer), buffer, task)
     assert loaders.validation is not None

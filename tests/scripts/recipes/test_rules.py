@@ -98,12 +98,11 @@ def test_the_chunk_fits_together_whatever_the_data_and_the_user_say(
     assert {key: made[key] for key in given} == given
 
 
-def test_the_more_ways_there_are_the_longer_one_is_held_to() -> None:
-    ways = [Modes(16, share, 0.0, 0.2, np.zeros(4)) for share in (0.0, 0.1, 0.2, 0.4, 0.8)]
-    made = [chosen(facts(modes=each)) for each in ways]
-    values = [each["policy.n_action_steps"] for each in made]
-    assert values == sorted(values)
-    assert len(set(values)) == 2
+def test_an_episode_holds_at_least_four_plans() -> None:
+    made = [chosen(facts(lengths=(4, median, 99)))["policy.n_action_steps"] for median in range(99)]
+    assert made == sorted(made)
+    assert all(4 * n <= max(4, median) for median, n in enumerate(made))
+    assert made[-1] == 8
 
 
 def test_more_data_get_wider_networks_and_no_fewer_steps() -> None:
