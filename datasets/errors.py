@@ -12,7 +12,13 @@ LARGEST = (1 << 63) - 1
 
 
 class DatasetError(Exception):
-    """A fault in a data set or its use; the message is one line: the fault and the mend."""
+    """A fault in a data set or its use; the message is one line: the fault and the mend.
+
+    Messages name what files hold, and a file may call it anything: what does not print is escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in message))
 
 
 def whole_number(name: str, value: Any, least: int, most: int = LARGEST) -> int:

@@ -254,3 +254,8 @@ def test_the_shell_gets_its_answer_from_the_command(tmp_path: Path) -> None:
         [sys.executable, "-m", "kinoise.scripts.command.cli"], env=environment, check=False
     )
     assert answer.read_text().strip() == "bench"
+
+
+def test_a_line_brings_no_control_characters_to_the_terminal() -> None:
+    line = errors.user_line(errors.UsageError("no run named 'a\x1b[2J\r\n\x07b'"))
+    assert line == "no run named 'a\\x1b[2J \\x07b'"
