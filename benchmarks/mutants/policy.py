@@ -41,8 +41,8 @@ POLICY = [
             ),
             Change(
                 "training sees actions in their own units",
-                'sample = self.border.to_network(batch["action"], obs)',
-                'sample = batch["action"]',
+                "sample=self.border.to_network(action, obs),",
+                "sample=action,",
             ),
             Change(
                 "the loss ignores the mask",
@@ -56,7 +56,7 @@ POLICY = [
             ),
             Change(
                 "training knows no base",
-                'base=self._training_base(batch["action"], obs) if self.path.has_base else None,',
+                "base=self._training_base(action, obs) if self.path.has_base else None,",
                 "base=None,",
             ),
             Change(

@@ -10,6 +10,7 @@ from .guidance import GUIDANCE
 from .networks import NETWORKS
 from .objectives import OBJECTIVES_ROWS
 from .policy import POLICY
+from .recovery import RECOVERY
 from .row import Row
 from .running import RUNNING
 from .sampling import SAMPLING
@@ -31,6 +32,7 @@ ROOMS = (
     DATASETS,
     STORAGE,
     FORMATS,
+    RECOVERY,
 )
 
 ROWS: list[Row] = [row for room in ROOMS for target in room for row in target.rows()]

@@ -23,6 +23,7 @@ from kinoise.policy.paths.previous import training_base
 from kinoise.policy.sampling.sampler import Sampler
 from kinoise.policy.training.objectives import Denoising, Objective, TrainingBatch
 from kinoise.policy.training.times import Uniform
+from kinoise.policy.transforms import Recovery
 
 
 class Recorder(Objective):
@@ -121,6 +122,23 @@ def test_the_objective_sees_normalised_numbers_and_the_mask() -> None:
     normed = {key: (value - 1) / 3 for key, value in batch["obs"].items()}
     expected = policy.denoiser.condition(policy.encoder(normed))
     torch.testing.assert_close(given.condition, expected)
+
+
+def test_training_has_augmented_windows_and_validation_the_recorded_ones() -> None:
+    recovery = Recovery("agent_pos", [0, 1], [0, 1], scale=0.2)
+    policy = tiny.policy(transforms=[recovery])
+    batch = tiny.batch(0)
+    generator = torch.Generator().manual_seed(0)
+    obs, action = policy.border.augmented(batch, generator)
+    assert not torch.equal(obs["agent_pos"], batch["obs"]["agent_pos"])
+    assert not torch.equal(action, batch["action"])
+
+    for training, wanted, seen in ((True, action, obs), (False, batch["action"], batch["obs"])):
+        policy.train(training)
+        given = handed_to_the_objective(policy, batch, seed=0)
+        torch.testing.assert_close(given.sample, policy.border.to_network(wanted, seen))
+        expected = policy.denoiser.condition(policy.encode(seen))
+        torch.testing.assert_close(given.condition, expected)
 
 
 def test_a_coupling_sees_the_observations_as_they_are() -> None:

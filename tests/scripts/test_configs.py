@@ -61,6 +61,7 @@ COMPANIONS = {
     "relative_action": _transform("relative_action", key="state", key_columns=[0], columns=[1]),
     "delta_action": _transform("delta_action", key="state", key_columns=[0, 1], columns=[0, 1]),
     "cumulative_action": _transform("cumulative_action", columns=[0, 1]),
+    "recovery": _transform("recovery", key="state", key_columns=[0, 1], columns=[0, 1]),
 }
 SHAPES = {"state": {"state": [5]}, "image": {"state": [5], "image_front": [64, 64, 3]}}
 
