@@ -20,7 +20,7 @@ def driven(number: int, *, gain: float = 2.0, blocked: float = 0.0, noise: float
     action = generator.uniform(-1, 1, (60, 3))
     moved = gain * action[:, 1] * (generator.random(60) >= blocked)
     place = np.concatenate([[0.0], np.cumsum(moved)[:-1]]) + noise * generator.normal(size=60)
-    heading = np.concatenate([[0.0], np.cumsum(0.5 * action[:, 2])[:-1]])
+    heading = np.concatenate([[0.0], np.cumsum(2.5 * action[:, 2])[:-1]])
     return np.stack([(heading + np.pi) % TURN - np.pi, generator.normal(size=60), place], 1), action
 
 
@@ -35,7 +35,7 @@ def test_each_step_is_found_with_its_column_and_its_length(gain: float) -> None:
     assert (place.action, place.obs, place.label) == (1, 2, "state[2]")
     assert place.gain == pytest.approx(gain)
     assert (heading.action, heading.obs) == (2, 0)
-    assert heading.gain == pytest.approx(0.5)
+    assert heading.gain == pytest.approx(2.5)
     assert place.blocked == heading.blocked == 0
 
 
@@ -48,7 +48,7 @@ def test_a_robot_that_is_blocked_now_and_then_still_steps_so_far() -> None:
 def test_the_column_that_moves_most_often_is_the_robot_and_not_what_it_carries() -> None:
     def carrying(number: int) -> Episode:
         obs, action = driven(number)
-        carried = np.concatenate([np.full(30, obs[30, 2]), obs[30:, 2]])
+        carried = np.concatenate([np.full(18, obs[18, 2]), obs[18:, 2]])
         return np.concatenate([carried[:, None], obs], 1), action
 
     found = steps(many(carrying), [0, TURN, 0, 0])
@@ -64,7 +64,7 @@ def test_absolute_actions_noise_and_seldom_steps_are_no_steps_of_a_known_length(
         obs, action = reach(number)
         action = np.zeros_like(action)
         obs = np.zeros_like(obs)
-        if number == 0:
+        if number < 5:
             action[3] = 1.0
             obs[4:] = 1.0
         return obs, action
